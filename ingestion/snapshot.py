@@ -1,0 +1,171 @@
+"""A snapshot: the immutable, verified data that everything downstream reads.
+
+snapshots/snap-<16 hex>/
+  manifest.json      id, lineage, parent, batch, mapping, spec, roles, counts, time span, hashes, files
+  transactions/      TRANSACTION_AT_REST + entity_<role>, sorted by the sequence over the files in name order
+  features/          transaction_id + one float32 column a feature, row for row with transactions
+  entities/          ENTITY by entity_id
+  labels/            LABEL, explicit and matured, in sequence order
+  quarantine/        QUARANTINE (may be absent)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ingestion.artifacts import read_parquet, verify
+from ingestion.contracts import LABEL_ORIGINS
+from ingestion.errors import DataContractError
+from ingestion.features.spec import FeatureSpec
+from ingestion.labels import LabelEvents
+from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.workspace import Workspace
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionArrays:
+    """N transactions in the order of the sequence: a row's index is its position.
+
+    `entity` (N, R) int64 dense ids by role, -1 where absent; `currency` (N,) codes into `currencies`;
+    `kind`, `outcome` (N,) object arrays of short strings; times in µs.
+    """
+
+    event_time: Ints
+    available_at: Ints
+    amount_minor: Ints
+    currency: Ints
+    currencies: tuple[str, ...]
+    kind: NDArray[np.object_]
+    outcome: NDArray[np.object_]
+    entity: Ints
+    roles: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.event_time)
+
+    @property
+    def exponents(self) -> Ints:
+        """Minor-unit digits of each of `currencies`, (C,)."""
+        return np.asarray([CURRENCY_EXPONENTS[code] for code in self.currencies], np.int64)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One published snapshot. Open it with `Snapshot.open`, which verifies every file first."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, workspace: Workspace, snapshot_id: str | None = None) -> Snapshot:
+        """The named snapshot, or the newest. Raises `DataContractError` when there is none, `ArtifactError`
+        when a file differs from its manifest."""
+        wanted = snapshot_id or workspace.current_snapshot()
+        if wanted is None:
+            raise DataContractError(
+                f"{workspace.root} has no snapshot yet.", remedy="Run `ringfence data ingest FILE --mapping NAME`."
+            )
+        return cls.at(workspace.snapshots / wanted)
+
+    @classmethod
+    def at(cls, path: Path) -> Snapshot:
+        """The snapshot in a folder, verified."""
+        return cls(path, verify(path))
+
+    @property
+    def id(self) -> str:
+        return str(self.manifest["id"])
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self.manifest["roles"])
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The feature spec, its `*` already spelled out for `roles`."""
+        return FeatureSpec.from_dict(self.manifest["feature_spec"])
+
+    def transactions(self, columns: list[str] | None = None) -> pa.Table:
+        """Transactions in sequence order."""
+        return read_parquet(self.path / "transactions", columns)
+
+    def entities(self) -> pa.Table:
+        """Entities by dense id."""
+        return read_parquet(self.path / "entities")
+
+    def labels(self) -> pa.Table:
+        """Labels, explicit and matured, in sequence order."""
+        return read_parquet(self.path / "labels")
+
+    def quarantine(self) -> pa.Table | None:
+        """Quarantined rows, None when there are none."""
+        folder = self.path / "quarantine"
+        return read_parquet(folder) if folder.exists() else None
+
+    def features(self) -> NDArray[np.float32]:
+        """(N, F) float32 in the order of `spec.names`."""
+        table = read_parquet(self.path / "features", self.spec.names)
+        matrix = np.empty((table.num_rows, len(self.spec.names)), np.float32)
+        for index, name in enumerate(self.spec.names):
+            matrix[:, index] = table.column(name).to_numpy()
+        return matrix
+
+    @cached_property
+    def transaction_ids(self) -> pa.Array:
+        """(N,) transaction ids in sequence order."""
+        column = self.transactions(["transaction_id"]).column("transaction_id")
+        return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
+
+    @cached_property
+    def arrays(self) -> TransactionArrays:
+        """The numeric columns as arrays."""
+        entity_columns = [f"entity_{role}" for role in self.roles]
+        table = self.transactions(
+            ["event_time", "available_at", "amount_minor", "currency", "kind", "outcome", *entity_columns]
+        )
+        currency = pc.dictionary_encode(table.column("currency").combine_chunks())
+        if isinstance(currency, pa.ChunkedArray):
+            currency = currency.combine_chunks()
+        entity = np.stack(
+            [pc.fill_null(table.column(name), -1).to_numpy().astype(np.int64) for name in entity_columns], axis=1
+        )
+        return TransactionArrays(
+            event_time=_microseconds(table.column("event_time")),
+            available_at=_microseconds(table.column("available_at")),
+            amount_minor=table.column("amount_minor").to_numpy(),
+            currency=currency.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            currencies=tuple(currency.dictionary.to_pylist()),
+            kind=table.column("kind").to_numpy(),
+            outcome=table.column("outcome").to_numpy(),
+            entity=entity,
+            roles=self.roles,
+        )
+
+    @cached_property
+    def label_events(self) -> LabelEvents:
+        """Labels of transactions in sequence order."""
+        table = self.labels()
+        table = table.filter(pc.is_valid(table.column("transaction_id")))
+        position = pc.index_in(table.column("transaction_id").combine_chunks(), value_set=self.transaction_ids)
+        origin = pc.index_in(table.column("origin").combine_chunks(), value_set=pa.array(LABEL_ORIGINS))
+        return LabelEvents(
+            position=position.to_numpy(zero_copy_only=False).astype(np.int64),
+            known_at=_microseconds(table.column("known_at")),
+            is_fraud=pc.equal(table.column("label"), "fraud").to_numpy(),
+            origin=origin.to_numpy(zero_copy_only=False).astype(np.int64),
+        )
+
+
+def _microseconds(column: pa.ChunkedArray) -> Ints:
+    values: Ints = column.cast(pa.int64()).to_numpy()
+    return values
