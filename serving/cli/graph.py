@@ -1,0 +1,66 @@
+"""`ringfence graph`: the workspace's own Neo4j server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
+
+app = typer.Typer(help="The graph server of a workspace.", no_args_is_help=True)
+
+
+@app.command()
+def start(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE, graph_uri: GraphUriOption = None, as_json: JsonOption = False
+) -> None:
+    """Start the server if it is not running; fetches it once (140 MB).
+
+    Example: ringfence graph start --workspace ./workspace-demo
+    """
+    from ingestion.graph import server
+    from serving.progress import StageLog
+
+    opened, settings = open_workspace(workspace, graph_uri)
+    with StageLog().stage("graph") as stage:
+        endpoint = server.ensure_running(opened, settings, progress=stage)
+    body = {"uri": endpoint.uri, "user": endpoint.user, "pid": endpoint.pid, "database": endpoint.database}
+    answer(
+        body,
+        as_json,
+        lambda console: console.print(
+            f"Neo4j answers at {endpoint.uri} (user {endpoint.user}, password in "
+            f"{opened.secrets / 'neo4j.password'}).\nStop it with: ringfence graph stop --workspace {workspace}"
+        ),
+    )
+
+
+@app.command()
+def stop(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+    """Stop the workspace's own server; an external one is left alone.
+
+    Example: ringfence graph stop
+    """
+    from ingestion.graph import server
+
+    opened, _ = open_workspace(workspace)
+    stopped = server.stop(opened)
+    answer(
+        {"stopped": stopped}, as_json, lambda console: console.print("Stopped." if stopped else "It was not running.")
+    )
+
+
+@app.command()
+def status(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE, graph_uri: GraphUriOption = None, as_json: JsonOption = False
+) -> None:
+    """Say whether the server runs and what it holds.
+
+    Example: ringfence graph status --json
+    """
+    from ingestion.graph import server
+
+    opened, settings = open_workspace(workspace, graph_uri)
+    body: dict[str, Any] = server.status(opened, settings)
+    answer(body, as_json, lambda console: console.print("\n".join(f"{key}: {value}" for key, value in body.items())))

@@ -1,0 +1,38 @@
+"""Options that every command has, and how a command answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from ingestion.workspace import Workspace
+
+DEFAULT_WORKSPACE = Path("workspace")
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", help="Workspace folder.", envvar="RINGFENCE_WORKSPACE", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; progress goes to stderr.")]
+GraphUriOption = Annotated[
+    str | None, typer.Option("--graph-uri", help="Use this Neo4j server (bolt://…) and not the workspace's own.")
+]
+
+
+def answer(body: dict[str, Any], as_json: bool, show: Callable[[Console], None]) -> None:
+    """Print the JSON object, or let `show` draw it on the terminal."""
+    if as_json:
+        sys.stdout.write(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+    else:
+        show(Console())
+
+
+def open_workspace(path: Path, graph_uri: str | None = None) -> tuple[Workspace, Any]:
+    """The workspace and its settings under the flags."""
+    workspace = Workspace.open(path)
+    return workspace, workspace.settings(graph={"uri": graph_uri})
