@@ -1,0 +1,162 @@
+"""The nightly report: one self-contained HTML page with plots, and the same in Markdown.
+
+No script, no outside resource: it can be mailed and opened anywhere. Holds tokens, never personal values.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ingestion.artifacts import write_atomically
+
+TEMPLATES = Path(__file__).with_name("templates")
+_KIND_COLORS = {
+    "account": "#4477aa",
+    "customer": "#4477aa",
+    "merchant": "#228833",
+    "terminal": "#228833",
+    "device": "#ccbb44",
+    "card": "#aa3377",
+    "ip": "#66ccee",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """What the report shows; all of it plain data.
+
+    `release`, `snapshot` (manifest), `windows` (name to UTC dates), `ladder` (rows as dictionaries), `curves`
+    (row name to `precision`, `recall`), `calibration` (`predicted`, `observed`, `count`), `alerts` (newest run's
+    top alerts), `investigations` (as `Investigation.as_dict`), `stages` (name and seconds).
+    """
+
+    run_id: str
+    release: dict[str, Any]
+    snapshot: dict[str, Any]
+    windows: dict[str, str]
+    served: str
+    ladder: list[dict[str, Any]]
+    curves: dict[str, dict[str, list[float]]]
+    calibration: dict[str, list[float]]
+    base_rate: float
+    alerts: list[dict[str, Any]]
+    num_alerts: int
+    investigations: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+
+
+def write_report(folder: Path, data: ReportData) -> Path:
+    """Write `report.html` and `report.md` into the run's folder; return the HTML file."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html.j2"], default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pictures = {
+        "precision_recall": _data_uri(draw_precision_recall(data)),
+        "calibration": _data_uri(draw_calibration(data)),
+        "ladder": _data_uri(draw_ladder(data)),
+        "charts": [_data_uri(draw_link_chart(item)) for item in data.investigations],
+    }
+    for name in ("report.html", "report.md"):
+        text = environment.get_template(f"{name}.j2").render(data=data, pictures=pictures)
+        write_atomically(folder / name, text.encode())
+    return folder / "report.html"
+
+
+def draw_precision_recall(data: ReportData) -> Figure:
+    """Precision against recall on the test window, each row of the ladder; the base rate dashed."""
+    figure, axes = _canvas(5.2, 4.0)
+    for name, curve in data.curves.items():
+        wide = 2.4 if name == data.served else 1.0
+        axes.plot(curve["recall"], curve["precision"], label=name, linewidth=wide)
+    axes.axhline(data.base_rate, color="black", linestyle="--", linewidth=0.8, label=f"base rate {data.base_rate:.2%}")
+    axes.set(
+        xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision and recall, test window"
+    )
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def draw_calibration(data: ReportData) -> Figure:
+    """Observed fraud share against predicted probability, on log axes because frauds are rare."""
+    figure, axes = _canvas(5.2, 4.0)
+    predicted = np.asarray(data.calibration["predicted"], float)
+    observed = np.asarray(data.calibration["observed"], float)
+    count = np.asarray(data.calibration["count"], float)
+    shown = count > 0
+    floor = 1e-5
+    axes.plot([floor, 1], [floor, 1], color="grey", linewidth=0.8, label="perfect")
+    sizes = 12 + 14 * np.log10(np.maximum(count[shown], 1))
+    axes.scatter(np.maximum(predicted[shown], floor), np.maximum(observed[shown], floor), s=sizes, label=data.served)
+    axes.set(xscale="log", yscale="log", xlabel="Predicted probability", ylabel="Observed share of fraud")
+    axes.set_title("Calibration, test window (a dot at the bottom: no fraud seen)", fontsize=9)
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def draw_ladder(data: ReportData) -> Figure:
+    """Average precision of each row with its bootstrap interval."""
+    figure, axes = _canvas(5.2, 0.5 * len(data.ladder) + 1.2)
+    names = [row["name"] for row in data.ladder][::-1]
+    points = np.asarray([row["average_precision"] for row in data.ladder][::-1])
+    low = np.asarray([row["average_precision_low"] for row in data.ladder][::-1])
+    high = np.asarray([row["average_precision_high"] for row in data.ladder][::-1])
+    errors = np.maximum(np.stack([points - low, high - points]), 0)
+    colors = ["#bb5566" if name == data.served else "#4477aa" for name in names]
+    axes.barh(names, points, color=colors, height=0.6)
+    axes.errorbar(points, range(len(names)), xerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1)
+    axes.set(xlabel="Average precision (95 % interval); served row in red", xlim=(0, 1))
+    return figure
+
+
+def draw_link_chart(investigation: dict[str, Any]) -> Figure:
+    """The alert's as-of neighborhood: the subject in the middle, one color an entity type."""
+    graph = nx.Graph()
+    neighborhood = investigation["neighborhood"]
+    for node in neighborhood["nodes"]:
+        graph.add_node(f"{node['type']}:{node['id']}", kind=node["type"])
+    for edge in neighborhood["edges"]:
+        if edge["source"] in graph and edge["target"] in graph:
+            graph.add_edge(edge["source"], edge["target"], kind=edge["relation"])
+    figure, axes = _canvas(5.2, 4.2)
+    axes.axis("off")
+    if graph.number_of_nodes() == 0:
+        axes.text(0.5, 0.5, "Nothing was known around it.", ha="center")
+        return figure
+    place = nx.spring_layout(graph, seed=0, k=1.6 / np.sqrt(graph.number_of_nodes()))
+    kinds = sorted({kind for _, kind in graph.nodes(data="kind")})
+    for kind in kinds:
+        nodes = [node for node, of in graph.nodes(data="kind") if of == kind]
+        color = _KIND_COLORS.get(kind, "#999999")
+        nx.draw_networkx_nodes(graph, place, nodes, node_size=70, node_color=color, label=kind, ax=axes)
+    center = neighborhood["center"]
+    if center in graph:
+        nx.draw_networkx_nodes(graph, place, [center], node_size=260, node_color="#bb5566", label="subject", ax=axes)
+    nx.draw_networkx_edges(graph, place, alpha=0.4, width=0.8, ax=axes)
+    axes.legend(fontsize=7, frameon=False, loc="lower left")
+    return figure
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _data_uri(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
