@@ -1,0 +1,1 @@
+"""Graph machine learning: causal sampling, models, training, evaluation, and the scorer that serving calls."""

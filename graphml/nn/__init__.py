@@ -1,0 +1,1 @@
+"""Layers, written once in torch over `graphml.block.Block`."""

@@ -1,0 +1,181 @@
+"""The transaction graph as plain arrays: who took part in what, in the order of the sequence.
+
+An entity's *slots* are its transactions in any role, oldest first, each once (a self-transfer counts under the
+source). Slots of entity v are `starts[v]` … `stops[v]` of `incident` and `incident_role`, so a binary search
+finds what lies before any position. A growing graph (the online scorer) has the same shape with gaps between.
+
+Dimensions: N transactions, R roles, V entities, M slots, L labels, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ingestion.labels import LabelEvents
+from ingestion.snapshot import Snapshot
+
+Ints = NDArray[np.int64]
+SmallInts = NDArray[np.int8]
+Floats = NDArray[np.float32]
+
+SOURCE, TARGET = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cuts:
+    """C moments that something is computed as of: it sees transactions at a smaller `position`.
+
+    All (C,) int64: `label_time` µs, labels with `known_at <= label_time` are seen; `event_time` µs, where time
+    gaps end.
+    """
+
+    position: Ints
+    label_time: Ints
+    event_time: Ints
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """S transactions to score, each with a cut of its own: `entity` (S, R), `features` (S, F) raw float32."""
+
+    cuts: Cuts
+    entity: Ints
+    features: Floats
+
+    def __len__(self) -> int:
+        return len(self.cuts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionGraph:
+    """See the module. `entity` (N, R) dense ids, -1 where absent, roles in the order source, target, further.
+
+    `entity_type` (V,) codes into `types`; `event_time`, `available_at` (N,) µs; `features` (N, F) raw float32;
+    labels of transaction e are `label_starts[e]` … `label_stops[e]` of `label_known_at` and `label_state`
+    (LEGITIMATE or FRAUD), weakest first among equal times, so the last that is known wins.
+    """
+
+    roles: tuple[str, ...]
+    types: tuple[str, ...]
+    entity: Ints
+    entity_type: Ints
+    event_time: Ints
+    available_at: Ints
+    features: Floats
+    starts: Ints
+    stops: Ints
+    incident: Ints
+    incident_role: SmallInts
+    label_starts: Ints
+    label_stops: Ints
+    label_known_at: Ints
+    label_state: SmallInts
+
+    def __len__(self) -> int:
+        return len(self.event_time)
+
+    @property
+    def num_entities(self) -> int:
+        return len(self.entity_type)
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> TransactionGraph:
+        """The graph of a whole snapshot; roles and entity types are the snapshot's."""
+        kinds = snapshot.entities().column("type").combine_chunks()
+        types = tuple(sorted(pc.unique(kinds).to_pylist()))
+        arrays = snapshot.arrays
+        return cls.build(
+            roles=arrays.roles,
+            types=types,
+            entity=arrays.entity,
+            entity_type=np.asarray(pc.index_in(kinds, value_set=_strings(types)), np.int64),
+            event_time=arrays.event_time,
+            available_at=arrays.available_at,
+            features=snapshot.features(),
+            labels=snapshot.label_events,
+        )
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        roles: tuple[str, ...],
+        types: tuple[str, ...],
+        entity: Ints,
+        entity_type: Ints,
+        event_time: Ints,
+        available_at: Ints,
+        features: Floats,
+        labels: LabelEvents,
+    ) -> TransactionGraph:
+        """The graph of transactions in sequence order and their labels in sequence order."""
+        bounds, incident, incident_role = incidence(entity, len(entity_type))
+        order = np.lexsort((-labels.origin, labels.known_at, labels.position))
+        label_bounds = _bounds(labels.position, len(event_time))
+        return cls(
+            roles=roles,
+            types=types,
+            entity=entity,
+            entity_type=entity_type,
+            event_time=event_time,
+            available_at=available_at,
+            features=features,
+            starts=bounds[:-1],
+            stops=bounds[1:],
+            incident=incident,
+            incident_role=incident_role,
+            label_starts=label_bounds[:-1],
+            label_stops=label_bounds[1:],
+            label_known_at=labels.known_at[order],
+            label_state=labels.is_fraud[order].astype(np.int8),
+        )
+
+    def cuts(self, positions: Ints) -> Cuts:
+        """The cuts of transactions: each sees only what has a smaller position."""
+        return Cuts(position=positions, label_time=self.available_at[positions], event_time=self.event_time[positions])
+
+    def seeds(self, positions: Ints) -> Seeds:
+        """Transactions at `positions` (S,) as seeds."""
+        return Seeds(cuts=self.cuts(positions), entity=self.entity[positions], features=self.features[positions])
+
+    def cut_after(self, position: int) -> Cuts:
+        """One cut (C = 1) that sees the first `position` transactions and the labels known by the last of them."""
+        last = max(position - 1, 0)
+        time = self.available_at[last : last + 1]
+        return Cuts(position=np.asarray([position], np.int64), label_time=time, event_time=time)
+
+
+def incidence(entity_NR: Ints, num_entities: int) -> tuple[Ints, Ints, SmallInts]:
+    """Slots of every entity: bounds (V + 1,), positions (M,) ascending in each entity, roles (M,).
+
+    An entity that has two roles in one transaction gets one slot, under the earlier role.
+    """
+    roles = entity_NR.shape[1]
+    first = entity_NR >= 0
+    for role in range(1, roles):
+        for earlier in range(role):
+            first[:, role] &= entity_NR[:, role] != entity_NR[:, earlier]
+    cells = np.flatnonzero(first.ravel())
+    owner = entity_NR.ravel()[cells]
+    order = np.argsort(owner, kind="stable")  # cells are in sequence order already
+    cells = cells[order]
+    return _bounds(owner, num_entities), cells // roles, (cells % roles).astype(np.int8)
+
+
+def _bounds(codes: Ints, num: int) -> Ints:
+    """(num + 1,) bounds of each code in the sorted codes."""
+    bounds = np.zeros(num + 1, np.int64)
+    np.cumsum(np.bincount(codes, minlength=num), out=bounds[1:])
+    return bounds
+
+
+def _strings(values: tuple[str, ...]) -> pa.Array:
+    return pa.array(list(values), pa.string())

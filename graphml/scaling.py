@@ -1,0 +1,64 @@
+"""Scaling of features, fitted on training rows only and stored with the model as plain numbers.
+
+Legend: N rows, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphml.graph import Floats
+
+#: A training value this many deviations out is as far as a network is shown; a tree sees the raw value.
+CLIP = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler:
+    """Standardises each of F columns: (x - mean) / deviation, absent (NaN) -> 0, the mean; all (F,) float64.
+
+    With `compress` x is first replaced by sign(x) log(1 + |x|), for amounts and counts with long tails.
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    compress: bool
+
+    @classmethod
+    def fit(cls, features: Floats, *, compress: bool) -> Scaler:
+        """Fit on training rows (N, F) float32; a constant or never present column scales to 0."""
+        values = _compressed(features) if compress else features.astype(np.float64)
+        present = ~np.isnan(values)
+        count = np.maximum(present.sum(axis=0), 1)
+        filled = np.where(present, values, 0.0)
+        mean = filled.sum(axis=0) / count
+        deviation = np.sqrt((np.where(present, values - mean, 0.0) ** 2).sum(axis=0) / count)
+        deviation = np.where(deviation > 1e-9, deviation, np.inf)
+        return cls(mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), compress=compress)
+
+    def __call__(self, features: Floats) -> Floats:
+        """(N, F) float32 -> (N, F) float32 without NaN, within ±8; a row's result depends on that row alone."""
+        values = _compressed(features) if self.compress else features.astype(np.float64)
+        scaled = (values - np.asarray(self.mean)) / np.asarray(self.deviation)
+        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; an infinite deviation (a constant column) is stored as null."""
+        data = asdict(self)
+        return data | {"deviation": [None if np.isinf(value) else value for value in self.deviation]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Scaler:
+        """Read what `as_dict` gave."""
+        deviation = tuple(float("inf") if value is None else value for value in data["deviation"])
+        return cls(mean=tuple(data["mean"]), deviation=deviation, compress=data["compress"])
+
+
+def _compressed(features: Floats) -> NDArray[np.float64]:
+    values = features.astype(np.float64)
+    result: NDArray[np.float64] = np.sign(values) * np.log1p(np.abs(values))
+    return result
