@@ -62,3 +62,39 @@ def _compressed(features: Floats) -> NDArray[np.float64]:
     values = features.astype(np.float64)
     result: NDArray[np.float64] = np.sign(values) * np.log1p(np.abs(values))
     return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedEncoder:
+    """A transaction's own inputs to a linear model or a network: each scaler's columns, then flags of absence.
+
+    `flags` are the columns that were absent (NaN) in some training row.
+    """
+
+    scalers: tuple[Scaler, ...]
+    flags: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, features: Floats, *, compress: tuple[bool, ...]) -> SeedEncoder:
+        """Fit one scaler for each entry of `compress` on training rows (N, F)."""
+        scalers = tuple(Scaler.fit(features, compress=choice) for choice in compress)
+        return cls(scalers=scalers, flags=tuple(np.flatnonzero(np.isnan(features).any(axis=0)).tolist()))
+
+    @property
+    def width(self) -> int:
+        """Number of columns that `__call__` gives."""
+        return sum(len(scaler.mean) for scaler in self.scalers) + len(self.flags)
+
+    def __call__(self, features: Floats) -> Floats:
+        """(S, F) -> (S, width) float32."""
+        absent = np.isnan(features[:, list(self.flags)]).astype(np.float32)
+        return np.concatenate([*(scaler(features) for scaler in self.scalers), absent], axis=1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        return {"scalers": [scaler.as_dict() for scaler in self.scalers], "flags": list(self.flags)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SeedEncoder:
+        """Read what `as_dict` gave."""
+        return cls(scalers=tuple(Scaler.from_dict(item) for item in data["scalers"]), flags=tuple(data["flags"]))
