@@ -1,0 +1,29 @@
+"""The ladder on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from graphml.training import TrainResult
+
+
+def show(console: Console, result: TrainResult) -> None:
+    """Print the windows' base rate and one row a model; the served one is bold."""
+    table = Table(title=f"Ladder on the test window, {result.model_id}", title_justify="left")
+    table.add_column("model")
+    for name in ("AP", "95 % interval", "AUC", "card P@100", "ceiling", "recall at 1 %"):
+        table.add_column(name, justify="right")
+    for row in result.ladder.as_dict()["rows"]:
+        served = row["name"] == result.ladder.served
+        table.add_row(
+            f"{row['name']}{' (served)' if served else ''}",
+            f"{row['average_precision']:.3f}",
+            f"{row['average_precision_low']:.3f}–{row['average_precision_high']:.3f}",
+            f"{row['auc']:.3f}",
+            f"{row['card_precision_at_100']:.3f}",
+            f"{row['card_precision_ceiling']:.3f}",
+            f"{row['recall_at_budget']:.3f}",
+            style="bold" if served else None,
+        )
+    console.print(table)

@@ -1,0 +1,58 @@
+"""What the README says is there, and its commands exist."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from serving.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+#: Indented lines and what stands in backticks.
+CODE = "\n".join(re.findall(r"^    .*$|`[^`\n]+`", README, re.MULTILINE))
+
+
+def test_the_two_commands_come_first() -> None:
+    first, second = [line.split("#")[0].strip() for line in README.splitlines() if line.strip()][1:3]
+    assert (first, second) == ("make demo", "make test")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"(?:^    |[`(])((?:[a-z_]+/)+[\w./]*|[A-Z]+\.md)", README, re.M)))
+)
+def test_every_path_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^    |`)make ([a-z]+)", CODE, re.M))))
+def test_every_make_target_is_known(target: str) -> None:
+    run = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def commands() -> list[list[str]]:
+    """Every command and group of the command line, by its words."""
+    found: list[list[str]] = []
+    for command in app.registered_commands:
+        found.append([command.name or command.callback.__name__])
+    for group in app.registered_groups:
+        found += [
+            [group.name, command.name or command.callback.__name__]
+            for command in group.typer_instance.registered_commands
+        ]
+    return found
+
+
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"ringfence ((?:data |graph |model |index )?[a-z]+)", CODE))))
+def test_every_command_of_the_readme_is_known(words: str) -> None:
+    assert words.split() in commands()
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"])
+    assert shown.exit_code == 0
+    assert "Example: ringfence " + " ".join(words) in shown.output
