@@ -1,0 +1,1 @@
+"""Retrieval: entity index, similar parties, evidence, checked narrative, investigation."""
