@@ -108,7 +108,7 @@ class Investigation:
             "removed_statements": len(self.removed),
             "evidence": [item.as_dict() for item in self.evidence],
             "neighborhood": self._neighborhood(display),
-            "similar": [_similar_dict(item, display) for item in self.similar],
+            "similar": [item.as_dict(display) for item in self.similar],
             "next_check": self.next_check.as_dict(),
             "missing": list(self.missing),
         }
@@ -364,17 +364,6 @@ def _not_wired(context: InvestigationContext, target: AlertRef | PartyRef) -> li
 
 def _party_dict(ref: PartyRef, display: Display) -> dict[str, Any]:
     return {"type": ref.type, "id": ref.key, "label": display(ref)}
-
-
-def _similar_dict(item: Similar, display: Display) -> dict[str, Any]:
-    last = item.outcome.last_known_at
-    return {
-        **_party_dict(item.ref, display),
-        "similarity": item.similarity,
-        "reasons": list(item.reasons),
-        "known_frauds": item.outcome.num_known_frauds,
-        "last_fraud_known_at": None if last is None else rfc3339(last),
-    }
 
 
 def _refs(value: Any) -> set[PartyRef]:

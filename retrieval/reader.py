@@ -6,7 +6,7 @@ A verifier makes a `fresh()` reader, so what it recomputes comes from the store 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -140,10 +140,11 @@ class CaseReader:
         return self._histories[ref]
 
     def neighborhood(self, ref: PartyRef, *, hops: int, limit: int) -> Neighborhood:
-        """See `GraphStore.neighborhood`; without `extra`."""
+        """See `GraphStore.neighborhood`; links of the center that are in `extra` are added."""
         key = (ref, hops, limit)
         if key not in self._balls:
-            self._balls[key] = self.store.neighborhood(ref, as_of=self.as_of, hops=hops, limit=limit)
+            stored = self.store.neighborhood(ref, as_of=self.as_of, hops=hops, limit=limit)
+            self._balls[key] = with_extra(stored, self.extra)
         return self._balls[key]
 
     def uses(self, ref: PartyRef) -> tuple[tuple[GraphUse, ...], bool]:
@@ -205,6 +206,32 @@ def has_role(transaction: GraphTransaction, ref: PartyRef, role: PartyRole) -> b
 def sequence(transaction: GraphTransaction) -> tuple[int, int, bytes]:
     """Place of a transaction in the sequence."""
     return transaction.available_at, transaction.event_time, transaction.transaction_id.encode()
+
+
+def with_extra(around: Neighborhood, extra: Iterable[GraphTransaction]) -> Neighborhood:
+    """A neighborhood with the center's transactions that the store does not hold yet, and the ends they lead to.
+
+    Their `num_links` counts the added transactions; uses are left as the store knows them.
+    """
+    known = {transaction.transaction_id for transaction in around.transactions}
+    added = [item for item in extra if names(item, around.center) and item.transaction_id not in known]
+    if not added:
+        return around
+    nodes = {node.ref: node for node in around.nodes}
+    nodes.setdefault(around.center, GraphNode(ref=around.center, hops=0, num_links=0))
+    for item in added:
+        for end in dict.fromkeys((around.center, item.source, item.target)):
+            node = nodes.get(end, GraphNode(ref=end, hops=1, num_links=0))
+            nodes[end] = replace(node, num_links=node.num_links + 1)
+    return replace(
+        around,
+        nodes=tuple(sorted(nodes.values(), key=_by_hops)),
+        transactions=tuple(sorted((*around.transactions, *added), key=sequence, reverse=True)),
+    )
+
+
+def _by_hops(node: GraphNode) -> tuple[int, bytes]:
+    return node.hops, str(node.ref).encode()
 
 
 def _by_first_known(use: GraphUse) -> tuple[int, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from retrieval.embedding import QueryEmbedder
 from retrieval.errors import IndexTooNew, UnknownSubject
 from retrieval.index import EntityIndex
 from retrieval.reader import CaseReader
-from retrieval.wording import HOUR, format_amount, format_time, mention, plural
+from retrieval.wording import HOUR, format_amount, format_time, mention, plural, rfc3339
 
 #: Newest transactions of each party that reasons are computed from.
 MAX_COMPARED = 200
@@ -39,6 +39,19 @@ class Similar:
     similarity: float
     reasons: tuple[str, ...]
     outcome: Outcome
+
+    def as_dict(self, display: Callable[[PartyRef], str] = str) -> dict[str, Any]:
+        """JSON-ready; `display` names the party for a reader who may see originals."""
+        last = self.outcome.last_known_at
+        return {
+            "type": self.ref.type,
+            "id": self.ref.key,
+            "label": display(self.ref),
+            "similarity": self.similarity,
+            "reasons": list(self.reasons),
+            "known_frauds": self.outcome.num_known_frauds,
+            "last_fraud_known_at": None if last is None else rfc3339(last),
+        }
 
 
 def similar(
