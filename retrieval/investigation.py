@@ -19,7 +19,7 @@ from retrieval.evidence import Evidence, MissingFact, ScoreFact, SimilarCase
 from retrieval.index import EntityIndex
 from retrieval.narrative import Claim, write
 from retrieval.nextcheck import NextCheck, next_check
-from retrieval.reader import Attributor, CaseReader, Records, ScoreReader
+from retrieval.reader import Attributor, CaseReader, History, PartyRole, Records, ScoreReader
 from retrieval.risk import Risk, entity_risk
 from retrieval.similar import Similar, similar
 from retrieval.tools import Indicators
@@ -287,11 +287,15 @@ def _party_evidence(reader: CaseReader, party: PartyRef, indicators: Indicators)
         for used in list(identifiers)[: indicators.identifiers]
         for fact in tools.shared_identifier(reader, party, used, indicators)
     ]
+    activity = [
+        fact
+        for role in _roles(party, history)
+        for fact in tools.velocity(reader, party, end=end, role=role, indicators=indicators)
+    ]
     return [
         *tools.party_labels(reader, party),
         *tools.known_frauds(reader, party, indicators),
-        *tools.velocity(reader, party, end=end, role="source", indicators=indicators),
-        *tools.velocity(reader, party, end=end, role="target", indicators=indicators),
+        *activity,
         *shared,
         *tools.cycles(reader, sent),
         *tools.fan(reader, party, end=end, role="source", indicators=indicators),
@@ -299,6 +303,16 @@ def _party_evidence(reader: CaseReader, party: PartyRef, indicators: Indicators)
         *tools.declines(reader, party, end=end, indicators=indicators),
         *tools.refunds(reader, party, end=end, indicators=indicators),
     ]
+
+
+def _roles(party: PartyRef, history: History) -> list[PartyRole]:
+    """The roles that the party stands in; `any` for a device, a card and the like."""
+    roles: list[PartyRole] = []
+    if any(item.source == party for item in history.transactions):
+        roles.append("source")
+    if any(item.target == party for item in history.transactions):
+        roles.append("target")
+    return roles or ["any"]
 
 
 def _history(reader: CaseReader, source: PartyRef, transaction: GraphTransaction) -> list[Evidence]:

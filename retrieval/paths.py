@@ -10,27 +10,45 @@ import networkx as nx
 from ingestion.contracts import PartyRef
 from ingestion.graph.store import GraphTransaction
 from retrieval.measures import moves_money
-from retrieval.reader import CaseReader
+from retrieval.reader import CaseReader, PartyRole
 from retrieval.wording import DAY
 
-#: A cycle has at most this many transactions, the closing one included.
-MAX_STEPS = 6
+#: A cycle has at most this many transactions, the closing one included: two from each end are read.
+MAX_STEPS = 5
 #: Cycles older than this do not count as one movement of money.
 MAX_SPAN = 30 * DAY
-#: Newest transactions followed from each party (hub policy).
-FAN = 25
+#: Parties followed from each end, newest first (hub policy), and transactions read of each.
+FAN = 12
+READ = 50
 #: Simple paths looked at before giving up in a dense neighborhood.
 MAX_PATHS = 500
 
 
-def money_around(reader: CaseReader, refs: Iterable[PartyRef], *, hops: int = 2) -> tuple[GraphTransaction, ...]:
-    """Transactions that moved money within `hops` of any of the parties, as of then."""
-    found: dict[str, GraphTransaction] = {}
-    for ref in refs:
-        for transaction in reader.neighborhood(ref, hops=hops, limit=FAN).transactions:
-            found[transaction.transaction_id] = transaction
-    found |= {transaction.transaction_id: transaction for transaction in reader.extra}
-    return tuple(transaction for transaction in found.values() if moves_money(transaction))
+def money_around(reader: CaseReader, closing: GraphTransaction) -> tuple[GraphTransaction, ...]:
+    """Money sent on from the transaction's target and money that led to its source before it, two steps each.
+
+    Empty as soon as one end is dead: a shop that sends no money on costs one read.
+    """
+    onward = _moves(reader, closing.target, "source", closing)
+    if not onward:
+        return ()
+    inward = _moves(reader, closing.source, "target", closing)
+    if not inward:
+        return ()
+    found = {step.transaction_id: step for step in (*onward, *inward)}
+    for party in list(dict.fromkeys(step.target for step in onward))[:FAN]:
+        found |= {step.transaction_id: step for step in _moves(reader, party, "source", closing)}
+    for party in list(dict.fromkeys(step.source for step in inward))[:FAN]:
+        found |= {step.transaction_id: step for step in _moves(reader, party, "target", closing)}
+    return tuple(found.values())
+
+
+def _moves(
+    reader: CaseReader, party: PartyRef, role: PartyRole, closing: GraphTransaction
+) -> tuple[GraphTransaction, ...]:
+    """A party's money movements in a role within `MAX_SPAN` before the closing transaction, newest first."""
+    steps = reader.history(party, limit=READ).select(end=closing.event_time - 1, width=MAX_SPAN - 1, role=role)
+    return tuple(step for step in steps if moves_money(step) and step.source != step.target)
 
 
 def closed_cycle(

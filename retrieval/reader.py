@@ -14,8 +14,10 @@ from ingestion.contracts import PartyRef
 from ingestion.graph.store import GraphNode, GraphStore, GraphTransaction, GraphUse, Neighborhood
 from retrieval.records import KnownLabel
 
-#: The most a store is asked for at once; beyond it a history is known to be incomplete.
+#: Newest transactions that a history holds; beyond it the history is known to be incomplete.
 READ_LIMIT = 500
+#: Newest uses read of a party.
+USE_LIMIT = 200
 
 PartyRole = Literal["source", "target", "any"]
 
@@ -107,7 +109,7 @@ class CaseReader:
         self.store, self.records, self.as_of = store, records, as_of
         self.attribute, self.scores = attribute, scores
         self.extra = tuple(transaction for transaction in extra if transaction.available_at <= as_of)
-        self._histories: dict[PartyRef, History] = {}
+        self._histories: dict[tuple[PartyRef, int], History] = {}
         self._balls: dict[tuple[PartyRef, int, int], Neighborhood] = {}
 
     def fresh(self) -> CaseReader:
@@ -126,18 +128,18 @@ class CaseReader:
         found = self._extra_by_id.get(transaction_id)
         return found or self.store.transaction(transaction_id, as_of=self.as_of)
 
-    def history(self, ref: PartyRef) -> History:
-        """The newest transactions of a party."""
-        if ref not in self._histories:
-            stored = self.store.transactions(ref, as_of=self.as_of, limit=READ_LIMIT)
+    def history(self, ref: PartyRef, *, limit: int = READ_LIMIT) -> History:
+        """The newest transactions of a party, `limit` of them from the store."""
+        if (ref, limit) not in self._histories:
+            stored = self.store.transactions(ref, as_of=self.as_of, limit=limit)
             merged = {transaction.transaction_id: transaction for transaction in stored}
             merged |= {transaction.transaction_id: transaction for transaction in self.extra if names(transaction, ref)}
-            self._histories[ref] = History(
+            self._histories[ref, limit] = History(
                 ref=ref,
                 transactions=tuple(sorted(merged.values(), key=sequence, reverse=True)),
-                is_complete=len(stored) < READ_LIMIT,
+                is_complete=len(stored) < limit,
             )
-        return self._histories[ref]
+        return self._histories[ref, limit]
 
     def neighborhood(self, ref: PartyRef, *, hops: int, limit: int) -> Neighborhood:
         """See `GraphStore.neighborhood`; links of the center that are in `extra` are added."""
@@ -149,7 +151,7 @@ class CaseReader:
 
     def uses(self, ref: PartyRef) -> tuple[tuple[GraphUse, ...], bool]:
         """Uses that touch a party (as user or as used), oldest first, and whether these are all."""
-        stored = self.neighborhood(ref, hops=1, limit=READ_LIMIT).uses
+        stored = self.neighborhood(ref, hops=1, limit=USE_LIMIT).uses
         stored = tuple(use for use in stored if ref in (use.user, use.used))
         first: dict[tuple[PartyRef, PartyRef], int] = {(use.user, use.used): use.first_known_at for use in stored}
         for transaction in self.extra:
@@ -158,7 +160,7 @@ class CaseReader:
                     pair = (transaction.source, used)
                     first[pair] = min(first.get(pair, transaction.available_at), transaction.available_at)
         uses = [GraphUse(user=user, used=used, first_known_at=time) for (user, used), time in first.items()]
-        return tuple(sorted(uses, key=_by_first_known)), len(stored) < READ_LIMIT
+        return tuple(sorted(uses, key=_by_first_known)), len(stored) < USE_LIMIT
 
     def entity(self, ref: PartyRef) -> GraphNode | None:
         """The party, None when it was not known by then."""

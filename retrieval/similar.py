@@ -129,7 +129,7 @@ class Profile:
     @classmethod
     def read(cls, reader: CaseReader, ref: PartyRef) -> Profile:
         """The profile as of the reader's time."""
-        return cls.of(ref, reader.history(ref).transactions[:MAX_COMPARED])
+        return cls.of(ref, reader.history(ref, limit=MAX_COMPARED).transactions[:MAX_COMPARED])
 
     @classmethod
     def of(cls, ref: PartyRef, transactions: Sequence[GraphTransaction]) -> Profile:

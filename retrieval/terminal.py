@@ -79,12 +79,11 @@ def link_tree(around: Neighborhood, known_frauds: dict[PartyRef, int], display: 
     for item in links[:MAX_LINKS]:
         tree.add(_link(item, around.center, known_frauds, display))
     for use in [use for use in around.uses if around.center in (use.user, use.used)][:MAX_LINKS]:
-        other = use.used if use.user == around.center else use.user
-        tree.add(
-            Text(f"uses {display(other)}, first known at {format_time(use.first_known_at)}").append(
-                _frauds(other, known_frauds)
-            )
-        )
+        is_user = use.user == around.center
+        other = use.used if is_user else use.user
+        line = Text(f"{'uses' if is_user else 'used by'} {display(other)}")
+        line.append(f", first known at {format_time(use.first_known_at)}", style="dim")
+        tree.add(line.append(_frauds(other, known_frauds)))
     left_out = max(0, len(links) - MAX_LINKS)
     if left_out or around.center in around.capped:
         tree.add(Text(f"… more: {plural(left_out, 'transaction')} read and not shown here", style="dim"))

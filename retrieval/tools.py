@@ -30,6 +30,9 @@ from retrieval.reader import CaseReader, PartyRole
 from retrieval.untrusted import inspect
 from retrieval.wording import DAY, HOUR
 
+#: Newest transactions of a party that are tried as the end of a cycle.
+MAX_CLOSING = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Indicators:
@@ -246,13 +249,8 @@ def refunds(reader: CaseReader, ref: PartyRef, *, end: int, indicators: Indicato
 
 def cycles(reader: CaseReader, closing: list[GraphTransaction]) -> list[Evidence]:
     """A cycle of money that one of the transactions closes; the first found, newest transaction first."""
-    candidates = [item for item in closing if measures.moves_money(item)]
-    if not candidates:
-        return []
-    ends = dict.fromkeys(party for item in candidates[:1] for party in (item.source, item.target))
-    around = money_around(reader, ends)
-    for transaction in candidates:
-        chain = closed_cycle(transaction, around)
+    for transaction in [item for item in closing if measures.moves_money(item)][:MAX_CLOSING]:
+        chain = closed_cycle(transaction, money_around(reader, transaction))
         if chain is not None:
             return [_path(chain)]
     return []

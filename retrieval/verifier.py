@@ -122,9 +122,8 @@ def check_text(text: str, items: Sequence[Evidence]) -> str | None:
         if match := pattern.search(text):
             return f"it holds {what}: {match.group()!r}"
     allowed = [facts_of(item) for item in items]
-    numbers = frozenset().union(*(facts.numbers for facts in allowed), _derived(items))
     ids = frozenset(item.id for item in items)
-    every = _union(allowed)
+    every = _union([*allowed, _ratios(items)])
     remaining = text
     for pattern, known in (
         (MENTION, every.mentions),
@@ -133,7 +132,7 @@ def check_text(text: str, items: Sequence[Evidence]) -> str | None:
         (_WINDOW, every.windows),
         (_EVIDENCE_ID, ids),
         (_FEATURE, every.mentions),
-        (_NUMBER, numbers),
+        (_NUMBER, every.numbers),
         (_STRAY_DIGIT, frozenset()),
         (_NUMBER_WORDS, frozenset()),
     ):
@@ -144,12 +143,13 @@ def check_text(text: str, items: Sequence[Evidence]) -> str | None:
     return _check_words(remaining, every) or _check_flows(text, every) or _check_required(text, allowed)
 
 
-def _derived(items: Sequence[Evidence]) -> frozenset[str]:
-    """Ratios of a cited amount to a cited mean."""
+def _ratios(items: Sequence[Evidence]) -> Facts:
+    """What may be said of a cited amount and a cited mean together: how many times the mean it is."""
     subjects = [item for item in items if isinstance(item, TransactionFact)]
     means = [item for item in items if isinstance(item, WindowStatistic)]
     ratios = (ratio_to_mean(subject, mean) for subject in subjects for mean in means)
-    return frozenset(ratio for ratio in ratios if ratio is not None)
+    known = frozenset(ratio for ratio in ratios if ratio is not None)
+    return Facts(numbers=known, words=frozenset({"times"} if known else ()))
 
 
 def _union(allowed: Sequence[Facts]) -> Facts:
@@ -158,6 +158,7 @@ def _union(allowed: Sequence[Facts]) -> Facts:
         amounts=frozenset().union(*(facts.amounts for facts in allowed)),
         times=frozenset().union(*(facts.times for facts in allowed)),
         windows=frozenset().union(*(facts.windows for facts in allowed)),
+        numbers=frozenset().union(*(facts.numbers for facts in allowed)),
         words=frozenset().union(*(facts.words for facts in allowed)),
         flows=frozenset().union(*(facts.flows for facts in allowed)),
     )
