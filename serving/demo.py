@@ -72,7 +72,7 @@ def run(root: Path, *, num_transactions: int, seed: int) -> DemoResult:
         investigation = None
         if night.alerts:
             with ServingContext.open(workspace, settings) as context:
-                investigation = context.investigate(night.alerts[0]["alert_id"])
+                investigation = context.investigate(night.alerts[0].id)
     finally:
         if not was_running:
             server.stop(workspace)
@@ -119,6 +119,6 @@ def show(console: Console, result: DemoResult) -> None:
     console.print("Next:")
     if result.night.alerts:
         second = result.night.alerts[min(1, len(result.night.alerts) - 1)]
-        console.print(f"  .venv/bin/ringfence investigate {second['alert_id']} --workspace {result.workspace}")
+        console.print(f"  .venv/bin/ringfence investigate {second.id} --workspace {result.workspace}")
     console.print(f"  .venv/bin/ringfence serve --workspace {result.workspace}")
     console.print(f"  .venv/bin/ringfence graph stop --workspace {result.workspace}    # stops what they started")

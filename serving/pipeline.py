@@ -16,7 +16,7 @@ from graphml.training import TrainResult
 from graphml.training import train as train_graph_models
 from ingestion import artifacts
 from ingestion.config import Settings
-from ingestion.contracts import moment
+from ingestion.contracts import PartyRef, moment
 from ingestion.errors import UsageError
 from ingestion.graph import load
 from ingestion.graph.store import GraphContents
@@ -25,7 +25,7 @@ from ingestion.mapping import load_mapping
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from retrieval.index import build_index
-from serving.alerts import alert_id, write_alerts
+from serving.alerts import Alert, write_alerts
 from serving.progress import StageLog
 
 
@@ -107,7 +107,7 @@ def publish_release(
     index_id: str,
     graph: GraphContents,
     tail: TailScores,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[Alert]]:
     """Write the alerts and the release, then flip the pointer; the same inputs give the same release."""
     if settings.approval.mode != "auto":
         raise UsageError(
@@ -135,31 +135,39 @@ def publish_release(
         release = current if current and current["id"] == release_id else {"id": release_id, "created_at": now, **bound}
         workspace.set_current_release(release)
         stage.output = {"release": release_id, "alerts": len(alerts)}
-    return release
+    return release, alerts
 
 
-def tail_alerts(snapshot: Snapshot, model: Model, tail: TailScores, release_id: str) -> list[dict[str, Any]]:
+def tail_alerts(snapshot: Snapshot, model: Model, tail: TailScores, release_id: str) -> list[Alert]:
     """Alerts of the tail, highest score first."""
     order = np.argsort(-tail.probability, kind="stable")
-    chosen = [index for index in order if tail.probability[index] >= tail.threshold]
-    ids = snapshot.transaction_ids.take(tail.positions[chosen]).to_pylist()
-    role = snapshot.roles.index(snapshot.manifest["alert_party"])
-    party = snapshot.arrays.entity[tail.positions[chosen], role]
-    entities = snapshot.entities()
-    names = list(zip(entities.column("type").to_pylist(), entities.column("key").to_pylist(), strict=True))
+    chosen = order[tail.probability[order] >= tail.threshold]
+    positions = tail.positions[chosen]
+    arrays = snapshot.arrays
+    party = arrays.entity[positions, snapshot.roles.index(snapshot.manifest["alert_party"])]
+    entities = snapshot.entities().take(party)
     return [
-        {
-            "alert_id": alert_id(transaction, model.id),
-            "transaction_id": transaction,
-            "model_id": model.id,
-            "release_id": release_id,
-            "entity_type": names[entity][0],
-            "entity_key": names[entity][1],
-            "time": int(snapshot.arrays.available_at[tail.positions[index]]),
-            "score": float(tail.probability[index]),
-            "threshold": tail.threshold,
-        }
-        for index, transaction, entity in zip(chosen, ids, party, strict=True)
+        Alert(
+            transaction_id=transaction,
+            model_id=model.id,
+            release_id=release_id,
+            entity=PartyRef(type=kind, key=key),
+            available_at=int(arrays.available_at[position]),
+            event_time=int(arrays.event_time[position]),
+            amount_minor=int(arrays.amount_minor[position]),
+            currency=arrays.currencies[arrays.currency[position]],
+            score=float(probability),
+            threshold=tail.threshold,
+            origin="nightly",
+        )
+        for transaction, kind, key, position, probability in zip(
+            snapshot.transaction_ids.take(positions).to_pylist(),
+            entities.column("type").to_pylist(),
+            entities.column("key").to_pylist(),
+            positions,
+            tail.probability[chosen],
+            strict=True,
+        )
     ]
 
 
