@@ -66,6 +66,10 @@ class CanonicalHash:
         """One pair of user and used."""
         self._add("use", user, used, first_known_at)
 
+    def merge(self, other: CanonicalHash) -> None:
+        """Add all rows of another one."""
+        self._sum = (self._sum + other._sum) % _MODULUS
+
     def hexdigest(self) -> str:
         """64 hex digits."""
         return f"{self._sum:064x}"
