@@ -13,7 +13,8 @@ from ingestion.simulator.streams import Bools, Ints, stream
 from ingestion.simulator.world import COUNTRIES
 
 _NEW_PHONE, _NEW_HOME_IP, _TRAVELLER, _SHARES_DEVICE = 0.15, 0.25, 0.12, 0.7
-_HOUSEHOLD_DEVICE_USE, _BORROWED = 0.35, 0.004
+_HOUSEHOLD_DEVICE_USE, _BORROWED = 0.35, 0.002
+_CARRIER_IPS = 3
 #: Running shares of where people are online: at home, under way (carrier address), at work, elsewhere.
 _PLACES = np.cumsum([0.62, 0.22, 0.13, 0.03])
 _HOME, _CARRIER, _WORK, _ELSEWHERE = range(4)
@@ -37,7 +38,7 @@ class Access:
     """Devices, addresses and trips of accounts (A,) and households (H,). Times are µs since the start.
 
     From `phone_change` on an account uses its new phone, from `move` on a household its new address. A trip
-    lies in [trip_start, trip_end); `carrier_ips` are shared by many, `work_ip` by a few accounts.
+    lies in [trip_start, trip_end); the three `carrier_ips` (A, 3) are shared by many accounts, `work_ip` by a few.
     """
 
     population: Population
@@ -81,7 +82,7 @@ class Access:
         home = self.population.household[account]
         place = np.searchsorted(_PLACES, rng.random(len(account)), side="right")
         at_home = np.where(time >= self.move[home], self.new_home_ip[home], self.home_ip[home])
-        carrier = self.carrier_ips[rng.integers(len(self.carrier_ips), size=len(account))]
+        carrier = self.carrier_ips[account, rng.integers(_CARRIER_IPS, size=len(account))]
         public = self.public_ips[rng.integers(len(self.public_ips), size=len(account))]
         usual = np.select(
             [place == _HOME, place == _CARRIER, place == _WORK], [at_home, carrier, self.work_ip[account]], public
@@ -97,6 +98,7 @@ def equip(config: SimulatorConfig, population: Population) -> Access:
     shares = (population.household_size > 1) & (rng.random(homes) < _SHARES_DEVICE)
     trip_start, trip_end = _trips(rng, size, config.span)
     hotels = ips.take(max(4, size // 12))
+    carriers = ips.take(max(8, size // 10))
     offices = ips.take(max(4, size // 15))
     return Access(
         population=population,
@@ -112,7 +114,7 @@ def equip(config: SimulatorConfig, population: Population) -> Access:
         trip_country=(population.country + rng.integers(1, len(COUNTRIES), size)) % len(COUNTRIES),
         trip_start=trip_start,
         trip_end=trip_end,
-        carrier_ips=ips.take(max(8, size // 10)),
+        carrier_ips=carriers[rng.integers(len(carriers), size=(size, _CARRIER_IPS))],
         public_ips=ips.take(max(8, size // 10)),
         devices=devices,
         ips=ips,

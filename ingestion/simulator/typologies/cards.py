@@ -67,12 +67,12 @@ def account_takeover(stage: Stage, case: Case, size: int) -> None:
 
 
 def bust_out(stage: Stage, case: Case, size: int) -> None:
-    """After weeks of ordinary use the account buys what can be sold again, more and more, within three days."""
+    """After weeks of ordinary use the account buys what can be sold again, more and more, within two days."""
     rng, area = stage.rng, stage.area()
     (account,) = stage.people(area, 1)
-    begin, growth = stage.begin(72), stage.between(1.3, 2.2)
+    begin, growth = stage.begin(48), stage.between(1.4, 2.4)
     in_shop_share = stage.between(0.1, 0.6)
-    for step, hours in enumerate(np.sort(rng.random(size)) * stage.between(8, 72)):
+    for step, hours in enumerate(np.sort(rng.random(size)) * stage.between(8, 48)):
         time = stage.after(begin, account, hours)
         in_shop = bool(rng.random() < in_shop_share)
         shop = _resale_shop(stage, account, area, in_shop=in_shop)

@@ -82,7 +82,7 @@ class Stage:
 
     def level(self) -> float:
         """The usual amount of a case of transfers, major units: inside the range of honest ones."""
-        return float(self.rng.lognormal(np.log(140), 0.7))
+        return float(self.rng.lognormal(np.log(160), 0.6))
 
     def web_shop(self, area: int) -> int:
         """A web shop of the area, by popularity."""

@@ -28,12 +28,12 @@ def fan_out(stage: Stage, case: Case, size: int) -> None:
 
 
 def cycle(stage: Stage, case: Case, size: int) -> None:
-    """Money goes round four to seven accounts and comes back, less a fee at each leg; sometimes twice."""
+    """Money goes round four to seven accounts and comes back, less a fee at each leg; often two or three times."""
     rng, area = stage.rng, stage.area()
     lengths = [length for length in range(4, 8) if size % length == 0]
     length = int(rng.choice(lengths))
     ring = stage.people(area, length)
-    pace_hours, fee = stage.between(1, 12), stage.between(0.0, 0.05)
+    pace_hours, fee = stage.between(1, 8), stage.between(0.0, 0.05)
     time = stage.after(stage.begin(24 * 11), ring[0], 0)
     for _ in range(size // length):
         amount = stage.transfer_amount(stage.level())

@@ -6,12 +6,12 @@ from ingestion.simulator.typologies.case import Case, Stage
 
 
 def mule_ring(stage: Stage, case: Case, size: int) -> None:
-    """Victims pay into three to five mule accounts over two to ten days; within a day each mule forwards the most
+    """Victims pay into three or four mule accounts over two to ten days; within a day each mule forwards the most
     of it to a collector, from one or two devices that all mules share.
     """
     rng, area = stage.rng, stage.area()
     pairs = size // 2
-    num_mules = min(int(rng.integers(3, 6)), pairs)
+    num_mules = min(int(rng.integers(3, 5)), pairs)
     collector, *people = stage.people(area, 1 + num_mules + pairs)
     mules, victims = people[:num_mules], people[num_mules:]
     devices = stage.habits.access.devices.take(int(rng.integers(1, 3)))

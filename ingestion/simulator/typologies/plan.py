@@ -28,13 +28,13 @@ class Typology:
 
 REGISTRY = {
     "card_testing": Typology(build=card_testing, sizes=tuple(range(6, 17))),
-    "account_takeover": Typology(build=account_takeover, sizes=tuple(range(3, 9))),
-    "bust_out": Typology(build=bust_out, sizes=tuple(range(6, 13))),
+    "account_takeover": Typology(build=account_takeover, sizes=tuple(range(4, 11))),
+    "bust_out": Typology(build=bust_out, sizes=tuple(range(7, 15))),
     "fan_in": Typology(build=fan_in, sizes=tuple(range(6, 13))),
     "fan_out": Typology(build=fan_out, sizes=tuple(range(6, 13))),
-    "cycle": Typology(build=cycle, sizes=(4, 5, 6, 7, 8, 10, 12, 14)),
+    "cycle": Typology(build=cycle, sizes=(5, 6, 7, 8, 10, 12, 14, 15, 18)),
     "scatter_gather": Typology(build=scatter_gather, sizes=(8, 10, 12, 14, 16)),
-    "mule_ring": Typology(build=mule_ring, sizes=(8, 10, 12, 14, 16)),
+    "mule_ring": Typology(build=mule_ring, sizes=(10, 12, 14, 16, 18, 20)),
 }
 #: Builds a case of any size, so it takes what is left over.
 _ANY_SIZE = "account_takeover"
