@@ -191,18 +191,23 @@ class EntityIndex:
             rows = rows[~np.isin(self._ids[rows], np.asarray(list(exclude), np.int64))]
         if k < 1 or len(rows) == 0:
             return []
-        selector = faiss.IDSelectorBatch(rows)
-        found_similarity, found = self._vectors.search(
-            np.ascontiguousarray(vector[None, :], np.float32),
-            min(k, len(rows)),
-            params=faiss.SearchParameters(sel=selector),  # type: ignore[call-arg]  # its stub lacks the argument
-        )
+        similarity, found = self._at_least_as_near(np.ascontiguousarray(vector[None, :], np.float32), k, rows)
         hits = [
             Hit(entity_id=int(self._ids[row]), ref=self._ref(row), similarity=float(np.clip(value, -1.0, 1.0)))
-            for value, row in zip(found_similarity[0], found[0], strict=True)
-            if row >= 0
+            for value, row in zip(similarity, found, strict=True)
         ]
-        return sorted(hits, key=_rank)
+        return sorted(hits, key=_rank)[:k]
+
+    def _at_least_as_near(self, query: Vectors, k: int, rows: Ids) -> tuple[Vectors, Ids]:
+        """Similarities and rows of the k nearest among `rows`, and of all that tie with the last of them: faiss
+        cuts a tie anywhere, we cut it by entity id."""
+        selected = faiss.SearchParameters(sel=faiss.IDSelectorBatch(rows))  # type: ignore[call-arg]  # stub lacks it
+        similarity, found = self._vectors.search(query, min(k, len(rows)), params=selected)
+        if k >= len(rows):
+            return similarity[0], found[0]
+        just_below = float(np.nextafter(similarity[0, -1], np.float32(-np.inf)))
+        _, similarity, found = self._vectors.range_search(query, just_below, params=selected)
+        return similarity, found
 
     def _ref(self, row: int) -> PartyRef:
         return PartyRef(type=str(self._types[row]), key=self._keys[int(row)].as_py())
