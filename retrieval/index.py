@@ -37,12 +37,13 @@ _VECTORS, _ENTITIES, _TOMBSTONES = "vectors.faiss", "entities.parquet", "tombsto
 _MANIFEST_KEYS = {"id", "kind", "identity", "rows", "dimension", "files"}
 #: faiss writes a header of some tens of bytes before a flat index's vectors.
 _MAX_HEADER_BYTES = 1_024
+_DECIMALS = 6
 ProgressCallback = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A party found by a search; `similarity` is the cosine, -1 … 1."""
+    """A party found by a search; `similarity` is the cosine to six decimals, -1 … 1."""
 
     entity_id: int
     ref: PartyRef
@@ -193,7 +194,7 @@ class EntityIndex:
             return []
         similarity, found = self._at_least_as_near(np.ascontiguousarray(vector[None, :], np.float32), k, rows)
         hits = [
-            Hit(entity_id=int(self._ids[row]), ref=self._ref(row), similarity=float(np.clip(value, -1.0, 1.0)))
+            Hit(entity_id=int(self._ids[row]), ref=self._ref(row), similarity=_rounded(value))
             for value, row in zip(similarity, found, strict=True)
         ]
         return sorted(hits, key=_rank)[:k]
@@ -205,7 +206,7 @@ class EntityIndex:
         similarity, found = self._vectors.search(query, min(k, len(rows)), params=selected)
         if k >= len(rows):
             return similarity[0], found[0]
-        just_below = float(np.nextafter(similarity[0, -1], np.float32(-np.inf)))
+        just_below = float(similarity[0, -1]) - 2 * 10.0**-_DECIMALS
         _, similarity, found = self._vectors.range_search(query, just_below, params=selected)
         return similarity, found
 
@@ -214,6 +215,11 @@ class EntityIndex:
 
 
 _REBUILD = "Nothing was opened and an index in use stays in use; rebuild with `ringfence index build`."
+
+
+def _rounded(similarity: float) -> float:
+    """Kernels differ in the last bits of equal vectors: what is equal to six decimals is a tie."""
+    return round(min(1.0, max(-1.0, float(similarity))), _DECIMALS)
 
 
 def _rank(hit: Hit) -> tuple[float, int]:
