@@ -231,13 +231,15 @@ class ScoreFact(Evidence):
     threshold: float
 
     def recompute(self, reader: CaseReader) -> ScoreFact | None:
-        """Ask for the score as given then, where the scores can be read; an alert's own score never changes."""
-        if reader.transaction(self.transaction_id) is None:
+        """Read the alert's record again."""
+        given = reader.alert
+        if (
+            given is None
+            or given.transaction_id != self.transaction_id
+            or reader.transaction(self.transaction_id) is None
+        ):
             return None
-        if reader.scores is None:
-            return self
-        given = reader.scores([self.transaction_id])
-        return replace(self, score=given.get(self.transaction_id, self.score))
+        return replace(self, model_id=given.model_id, score=given.score, threshold=given.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,18 +181,21 @@ class EntityIndex:
         return vector
 
     def search(self, vector: Vectors, k: int, *, kind: str | None = None, exclude: Collection[int] = ()) -> list[Hit]:
-        """The k most similar parties to a vector (D,), best first, ties by entity id.
+        """The k most similar parties to a vector (D,) of any length, best first, ties by entity id.
 
         Filters apply before the ranking: only parties of type `kind`, never those in `exclude` (entity ids).
         """
         if vector.shape != (self.dimension,):
             raise ValueError(f"index {self.id} holds vectors of {self.dimension} numbers, the query has {vector.shape}")
+        norm = float(np.linalg.norm(vector.astype(np.float64)))
+        if not 0 < norm < np.inf:
+            raise ValueError(f"the query of length {norm} has no direction to compare")
         rows = self._rows.get(kind, np.empty(0, np.int64))
         if exclude:
             rows = rows[~np.isin(self._ids[rows], np.asarray(list(exclude), np.int64))]
         if k < 1 or len(rows) == 0:
             return []
-        similarity, found = self._at_least_as_near(np.ascontiguousarray(vector[None, :], np.float32), k, rows)
+        similarity, found = self._at_least_as_near(np.ascontiguousarray(vector[None, :] / norm, np.float32), k, rows)
         hits = [
             Hit(entity_id=int(self._ids[row]), ref=self._ref(row), similarity=_rounded(value))
             for value, row in zip(similarity, found, strict=True)

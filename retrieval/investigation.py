@@ -19,7 +19,7 @@ from retrieval.evidence import Evidence, MissingFact, ScoreFact, SimilarCase
 from retrieval.index import EntityIndex
 from retrieval.narrative import Claim, write
 from retrieval.nextcheck import NextCheck, next_check
-from retrieval.reader import Attributor, CaseReader, History, PartyRole, Records, ScoreReader
+from retrieval.reader import AlertScore, Attributor, CaseReader, History, PartyRole, Records, ScoreReader
 from retrieval.risk import Risk, entity_risk
 from retrieval.similar import Similar, similar
 from retrieval.tools import Indicators
@@ -44,6 +44,13 @@ class AlertRef:
     threshold: float
     model_id: str
     transaction: GraphTransaction | None = None
+
+    @property
+    def given(self) -> AlertScore:
+        """Its score as given then."""
+        return AlertScore(
+            transaction_id=self.transaction_id, model_id=self.model_id, score=self.score, threshold=self.threshold
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +198,7 @@ def investigate(
         extra=context.extra if own is None else (*context.extra, own),
         attribute=context.attribute,
         scores=context.scores,
+        alert=target.given if isinstance(target, AlertRef) else None,
     )
     if isinstance(target, AlertRef):
         transaction = _alerted(reader, target)

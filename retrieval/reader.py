@@ -47,6 +47,16 @@ class Attribution:
     logit_change: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class AlertScore:
+    """The score of an alert as given then: it never changes, whatever model is in force now."""
+
+    transaction_id: str
+    model_id: str
+    score: float
+    threshold: float
+
+
 #: Attributions of a transaction's score, from data as of its own place in the sequence.
 Attributor = Callable[[str], Sequence[Attribution]]
 #: Calibrated scores of transactions as given then; those never scored are left out.
@@ -105,9 +115,10 @@ class CaseReader:
         extra: Iterable[GraphTransaction] = (),
         attribute: Attributor | None = None,
         scores: ScoreReader | None = None,
+        alert: AlertScore | None = None,
     ) -> None:
         self.store, self.records, self.as_of = store, records, as_of
-        self.attribute, self.scores = attribute, scores
+        self.attribute, self.scores, self.alert = attribute, scores, alert
         self.extra = tuple(transaction for transaction in extra if transaction.available_at <= as_of)
         self._histories: dict[tuple[PartyRef, int], History] = {}
         self._balls: dict[tuple[PartyRef, int, int], Neighborhood] = {}
@@ -121,6 +132,7 @@ class CaseReader:
             extra=self.extra,
             attribute=self.attribute,
             scores=self.scores,
+            alert=self.alert,
         )
 
     def transaction(self, transaction_id: str) -> GraphTransaction | None:

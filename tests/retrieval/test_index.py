@@ -52,7 +52,10 @@ def test_a_search_equals_brute_force_within_the_type(world: World) -> None:
     query = np.asarray([0.9, 0.1, 0.3, 0.2], np.float32)
     accounts = [PartyRef.parse(name) for name in ("account:victim", "account:mule", "account:good")]
     ids = [records.entity_id(ref) for ref in accounts]
-    expected = {ref: float(query @ index.vector(entity)) for ref, entity in zip(accounts, ids, strict=True)}  # type: ignore[arg-type]
+    expected = {
+        ref: float(query @ index.vector(entity)) / np.linalg.norm(query)
+        for ref, entity in zip(accounts, ids, strict=True)
+    }  # type: ignore[arg-type]
     hits = index.search(query, 10, kind="account")
     assert [hit.ref for hit in hits] == sorted(expected, key=lambda ref: -expected[ref])
     assert [hit.similarity for hit in hits] == pytest.approx(sorted(expected.values(), reverse=True), rel=1e-6)
@@ -76,9 +79,12 @@ def test_equal_vectors_rank_by_entity_id(world: World) -> None:
     assert hits == sorted(hits, key=lambda hit: (-hit.similarity, hit.entity_id))
 
 
-def test_a_query_of_another_dimension_is_refused(world: World) -> None:
+def test_a_query_of_another_dimension_or_no_direction_is_refused(world: World) -> None:
     with pytest.raises(ValueError, match="4 numbers"):
         world.index().search(np.ones(5, np.float32), 1)
+    for value in (0.0, np.nan):
+        with pytest.raises(ValueError, match="no direction"):
+            world.index().search(np.full(4, value, np.float32), 1)
 
 
 def test_the_same_inputs_give_the_same_index_and_files(own: World, tmp_path: Path) -> None:
