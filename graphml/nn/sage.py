@@ -58,7 +58,7 @@ class SageLayer(nn.Module):
 
 
 class GraphSage(nn.Module):
-    """A stack of `SageLayer`s with ReLU, layer norm and dropout between; the last state is what the head reads."""
+    """A stack of `SageLayer`s, each normalised; ReLU and dropout between them, so the last state has a direction."""
 
     def __init__(self, config: SageConfig) -> None:
         super().__init__()
@@ -83,6 +83,8 @@ class GraphSage(nn.Module):
         `type_U` are the type codes of the first block's sources, `features_NF` the scaled transaction table.
         """
         h: torch.Tensor = self.type_state(type_U)
-        for block, layer, norm in zip(blocks, self.layers, self.norms, strict=True):
-            h = self.dropout(torch.relu(norm(layer(block, h, features_NF))))
+        for number, (block, layer, norm) in enumerate(zip(blocks, self.layers, self.norms, strict=True)):
+            if number > 0:
+                h = self.dropout(torch.relu(h))
+            h = norm(layer(block, h, features_NF))
         return h

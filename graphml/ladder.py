@@ -1,0 +1,265 @@
+"""The ladder: every row on the same seeds, split and natural base rate, with intervals. The graph must earn its place.
+
+Validation chooses which row is served; the test window only reports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphml.calibration import Calibration
+from graphml.evaluation import (
+    Interval,
+    Ranking,
+    block_bootstrap,
+    calibration_error,
+    card_precision_at_k,
+    mean_interval,
+    party_day_blocks,
+    reliability,
+    value_weighted_recall,
+)
+from graphml.graph import Ints, TransactionGraph
+from graphml.sampling import known_labels
+from graphml.tasks import Task
+from ingestion.contracts import MICROSECONDS_PER_DAY
+from ingestion.labels import FRAUD
+
+Doubles = NDArray[np.float64]
+
+#: A cheaper row is served when the best is not better than this on validation.
+SERVE_MARGIN = 0.005
+CARDS_A_DAY = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestWindow:
+    """What the rows of a ladder are judged on, all (n,): outcome, UTC day, alert party, whether the party was
+    known fraudulent before that day, amount in major units."""
+
+    __test__ = False  # not a test class, whatever its name
+
+    is_fraud: NDArray[np.bool_]
+    day: Ints
+    party: Ints
+    known_before: NDArray[np.bool_]
+    amount: Doubles
+
+    @classmethod
+    def of(cls, graph: TransactionGraph, task: Task, *, role: int, amount: Doubles) -> TestWindow:
+        """The window of a task; `role` is the alert party's, `amount` (n,) of the task's transactions."""
+        day = graph.event_time[task.positions] // MICROSECONDS_PER_DAY
+        party = graph.entity[task.positions, role]
+        return cls(
+            is_fraud=task.is_fraud,
+            day=day,
+            party=party,
+            known_before=known_before_day(graph, day, party, role=role),
+            amount=amount,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderRow:
+    """One row; `budget` metrics are at the run's alert budget, a share of transactions."""
+
+    name: str
+    is_servable: bool
+    cost: int
+    validation_average_precision: float
+    average_precision: Interval
+    auc: Interval
+    card_precision: Interval
+    card_ceiling: float
+    recall_at_budget: Interval
+    value_recall_at_budget: float
+    calibration_error: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, flat."""
+        data: dict[str, Any] = {
+            "name": self.name,
+            "is_servable": self.is_servable,
+            "validation_average_precision": self.validation_average_precision,
+            "card_precision_ceiling": self.card_ceiling,
+            "value_recall_at_budget": self.value_recall_at_budget,
+            "calibration_error": self.calibration_error,
+        }
+        for key, interval in (
+            ("average_precision", self.average_precision),
+            ("auc", self.auc),
+            (f"card_precision_at_{CARDS_A_DAY}", self.card_precision),
+            ("recall_at_budget", self.recall_at_budget),
+        ):
+            data |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        return data | {"cost": self.cost}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LadderRow:
+        """Read what `as_dict` gave."""
+
+        def interval(key: str) -> Interval:
+            return Interval(data[key], data[f"{key}_low"], data[f"{key}_high"])
+
+        return cls(
+            name=data["name"],
+            is_servable=data["is_servable"],
+            cost=data["cost"],
+            validation_average_precision=data["validation_average_precision"],
+            average_precision=interval("average_precision"),
+            auc=interval("auc"),
+            card_precision=interval(f"card_precision_at_{CARDS_A_DAY}"),
+            card_ceiling=data["card_precision_ceiling"],
+            recall_at_budget=interval("recall_at_budget"),
+            value_recall_at_budget=data["value_recall_at_budget"],
+            calibration_error=data["calibration_error"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """All rows of a run, which one is served, and what they were judged on."""
+
+    rows: tuple[LadderRow, ...]
+    served: str
+    base_rate: float
+    num_transactions: int
+    num_frauds: int
+    alert_budget: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "served": self.served,
+            "base_rate": self.base_rate,
+            "num_transactions": self.num_transactions,
+            "num_frauds": self.num_frauds,
+            "alert_budget": self.alert_budget,
+            "rows": [row.as_dict() for row in self.rows],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Ladder:
+        """Read what `as_dict` gave."""
+        rows = tuple(LadderRow.from_dict(row) for row in data["rows"])
+        return cls(**(data | {"rows": rows}))
+
+    def as_table_rows(self) -> list[tuple[str, ...]]:
+        """A header and one line a row, as text, for a terminal or a card."""
+        header = (
+            "model",
+            "AP",
+            "95 % interval",
+            "AUC",
+            f"card P@{CARDS_A_DAY}",
+            "ceiling",
+            f"recall at {self.alert_budget:.1%}",
+        )
+        return [
+            header,
+            *(
+                (
+                    f"{row.name} (served)" if row.name == self.served else row.name,
+                    f"{row.average_precision.value:.3f}",
+                    f"{row.average_precision.low:.3f}–{row.average_precision.high:.3f}",
+                    f"{row.auc.value:.3f}",
+                    f"{row.card_precision.value:.3f}",
+                    f"{row.card_ceiling:.3f}",
+                    f"{row.recall_at_budget.value:.3f}",
+                )
+                for row in self.rows
+            ),
+        ]
+
+
+def judge_row(
+    window: TestWindow,
+    *,
+    name: str,
+    is_servable: bool,
+    cost: int,
+    validation_average_precision: float,
+    logits: Doubles,
+    calibration: Calibration,
+    alert_budget: float,
+) -> LadderRow:
+    """Every metric of a row from its logits (n,) on the test window."""
+    ranking = Ranking(window.is_fraud, logits)
+    blocks = party_day_blocks(window.day, window.party)
+    cards = card_precision_at_k(
+        day=window.day,
+        party=window.party,
+        score=logits,
+        is_fraud=window.is_fraud,
+        known_before=window.known_before,
+        k=CARDS_A_DAY,
+    )
+    return LadderRow(
+        name=name,
+        is_servable=is_servable,
+        cost=cost,
+        validation_average_precision=validation_average_precision,
+        average_precision=block_bootstrap(ranking, Ranking.average_precision, blocks),
+        auc=block_bootstrap(ranking, Ranking.roc_auc, blocks, num=200),
+        card_precision=mean_interval(cards.by_day),
+        card_ceiling=cards.ceiling,
+        recall_at_budget=block_bootstrap(
+            ranking, lambda ranked, weight: ranked.recall_at_budget(alert_budget, weight), blocks, num=200
+        ),
+        value_recall_at_budget=value_weighted_recall(window.is_fraud, logits, window.amount, alert_budget),
+        calibration_error=calibration_error(window.is_fraud, calibration(logits)),
+    )
+
+
+def choose_served(rows: list[LadderRow]) -> str:
+    """Name of the best servable row by validation AP; within `SERVE_MARGIN` of it the cheapest."""
+    servable = [row for row in rows if row.is_servable]
+    best = max(row.validation_average_precision for row in servable)
+    near = [row for row in servable if row.validation_average_precision >= best - SERVE_MARGIN]
+    return min(near, key=lambda row: row.cost).name
+
+
+def known_before_day(graph: TransactionGraph, day: Ints, party: Ints, *, role: int) -> NDArray[np.bool_]:
+    """Whether `party` (n,) had a transaction in `role` that was known to be fraud when UTC `day` (n,) began."""
+    known = np.zeros(len(day), np.bool_)
+    for today in np.unique(day):
+        start = int(today) * MICROSECONDS_PER_DAY
+        past = np.arange(np.searchsorted(graph.available_at, start))
+        state = known_labels(
+            graph.label_starts,
+            graph.label_stops,
+            graph.label_known_at,
+            graph.label_state,
+            past,
+            np.full(len(past), start, np.int64),
+        )
+        fraudulent = np.unique(graph.entity[past[state == FRAUD], role])
+        rows = day == today
+        known[rows] = np.isin(party[rows], fraudulent)
+    return known
+
+
+def report_curves(window: TestWindow, logits: dict[str, Doubles]) -> dict[str, dict[str, list[float]]]:
+    """Precision-recall points of each row, for a plot."""
+    curves = {}
+    for name, values in logits.items():
+        points = Ranking(window.is_fraud, values).curve()
+        curves[name] = {"recall": [point[0] for point in points], "precision": [point[1] for point in points]}
+    return curves
+
+
+def report_calibration(window: TestWindow, probability: Doubles) -> dict[str, list[float]]:
+    """Reliability of the served row, for a plot: the top hundredth apart, where the frauds are."""
+    top = probability >= np.quantile(probability, 0.99)
+    bins = [
+        part for rows in (~top, top) if rows.any() for part in reliability(window.is_fraud[rows], probability[rows])
+    ]
+    return {
+        "predicted": [part.predicted for part in bins],
+        "observed": [part.observed for part in bins],
+        "count": [float(part.rows) for part in bins],
+    }

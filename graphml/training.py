@@ -1,0 +1,331 @@
+"""Training of a whole model: every row of the ladder on one split, judged, calibrated, published as a bundle.
+
+The id of a model is a hash of its inputs (snapshot, settings, code), so the same inputs find what is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from graphml.baselines import LogisticRow, TreeConfig, TreeRow
+from graphml.calibration import Calibration
+from graphml.card import CardFacts, write_card
+from graphml.code_version import code_version
+from graphml.context import GraphContext
+from graphml.evaluation import average_precision
+from graphml.ladder import (
+    Ladder,
+    LadderRow,
+    TestWindow,
+    choose_served,
+    judge_row,
+    report_calibration,
+    report_curves,
+)
+from graphml.model import Model, RowPolicy
+from graphml.neighbors import NeighborConfig
+from graphml.rewire import rewire
+from graphml.sage_training import SageRun, SageTraining, fit_sage
+from graphml.scorer import Doubles, Scorer
+from graphml.tasks import Tasks, Windows, plan_windows
+from ingestion.artifacts import publish, short_hash, staging, verify
+from ingestion.config import Settings
+from ingestion.errors import ArtifactError
+from ingestion.snapshot import Snapshot
+from ingestion.workspace import Workspace
+
+Progress = Callable[[str, float], None]
+SHUFFLED = "graphsage_shuffled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a model of a snapshot is."""
+
+    validation_days: int
+    test_days: int
+    alert_budget: float
+    seed: int
+    trees: TreeConfig
+    neighbors: NeighborConfig
+    graphsage: SageTraining
+
+    @classmethod
+    def of(cls, settings: Settings, snapshot: Snapshot, *, seed: int | None = None) -> TrainConfig:
+        """From a workspace's settings; `seed` overrides the settings'."""
+        train = settings.train
+        chosen = train.seed if seed is None else seed
+        return cls(
+            validation_days=train.validation_days,
+            test_days=train.test_days,
+            alert_budget=train.alert_budget,
+            seed=chosen,
+            trees=TreeConfig(seed=chosen),
+            neighbors=NeighborConfig.for_spec(snapshot.spec),
+            graphsage=SageTraining(epochs=train.epochs, seed=chosen),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a training answers; `reused` when the model was there already."""
+
+    model_id: str
+    path: Path
+    ladder: Ladder
+    windows: Windows
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """What all rows are trained and judged on."""
+
+    snapshot: Snapshot
+    config: TrainConfig
+    context: GraphContext
+    windows: Windows
+    tasks: Tasks
+    test: TestWindow
+    progress: Progress
+    checkpoints: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FittedRow:
+    """A row and its logits on validation and test."""
+
+    scorer: Scorer
+    name: str
+    is_servable: bool
+    validation_logits: Doubles
+    test_logits: Doubles
+    policy: RowPolicy
+    history: list[dict[str, float]]
+
+
+def train(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    seed: int | None = None,
+) -> TrainResult:
+    """Train, judge and publish a model of `snapshot`, or find it published.
+
+    A killed run goes on at its last epoch. `progress(stage, fraction)` is called as work goes on. Raises
+    `TooLittleData` (exit 3) when the snapshot is too short.
+    """
+    config = TrainConfig.of(settings, snapshot, seed=seed)
+    model_id = "model-" + short_hash([snapshot.id, config.as_dict(), code_version()])
+    target = workspace.models / model_id
+    if _is_published(target):
+        model = Model.open(target)
+        ladder = Ladder.from_dict(model.metrics["ladder"])
+        return TrainResult(model_id=model_id, path=target, ladder=ladder, windows=model.windows, reused=True)
+    prepared = _prepare(snapshot, config, workspace.cache / "training" / model_id, progress or _silent)
+    rows = _fit_rows(prepared)
+    ladder = _judge(prepared, rows)
+    with staging(workspace.models, prefix="model") as folder:
+        _write_bundle(folder, model_id, prepared, rows, ladder)
+        manifest = {
+            "id": model_id,
+            "kind": "model",
+            "snapshot_id": snapshot.id,
+            "served": ladder.served,
+            "code_version": code_version(),
+        }
+        path = publish(folder, target, manifest, fail_point="model")
+    _drop_checkpoints(prepared.checkpoints)
+    prepared.progress("publish", 1.0)
+    return TrainResult(model_id=model_id, path=path, ladder=ladder, windows=prepared.windows, reused=False)
+
+
+def _is_published(target: Path) -> bool:
+    """Whether the model is there and whole; a damaged one is trained again and replaced."""
+    if not target.exists():
+        return False
+    try:
+        verify(target)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _prepare(snapshot: Snapshot, config: TrainConfig, checkpoints: Path, progress: Progress) -> _Prepared:
+    progress("read", 0.0)
+    context = GraphContext(snapshot)
+    delay_days = int(snapshot.manifest["label_maturity_days"])
+    windows = plan_windows(
+        context.graph,
+        delay_days=delay_days,
+        validation_days=config.validation_days,
+        test_days=config.test_days,
+    )
+    tasks = Tasks.of(context.graph, windows, delay_days=delay_days)
+    arrays, at = snapshot.arrays, tasks.test.positions
+    test = TestWindow.of(
+        context.graph,
+        tasks.test,
+        role=snapshot.roles.index(snapshot.manifest["alert_party"]),
+        amount=arrays.amount_minor[at] / 10.0 ** arrays.exponents[arrays.currency[at]],
+    )
+    progress("read", 1.0)
+    return _Prepared(
+        snapshot=snapshot,
+        config=config,
+        context=context,
+        windows=windows,
+        tasks=tasks,
+        test=test,
+        progress=progress,
+        checkpoints=checkpoints,
+    )
+
+
+def _fit_rows(prepared: _Prepared) -> list[_FittedRow]:
+    """The rows in the order of the ladder."""
+    context, train_task, config = prepared.context, prepared.tasks.train, prepared.config
+    seeds = context.graph.seeds(train_task.positions)
+    logistic = LogisticRow.fit(seeds.features, train_task.is_fraud)
+    rows = [_fitted(prepared, context, logistic)]
+    prepared.progress("baselines", 0.2)
+    trees = TreeRow.fit(context, seeds, train_task.is_fraud, config.trees)
+    rows.append(_fitted(prepared, context, trees))
+    prepared.progress("baselines", 0.5)
+    with_neighbors = TreeRow.fit(context, seeds, train_task.is_fraud, config.trees, config.neighbors)
+    rows.append(_fitted(prepared, context, with_neighbors))
+    prepared.progress("baselines", 1.0)
+    sage = _fit_sage(prepared, context, "graphsage")
+    rows.append(_fitted(prepared, context, sage.row, history=sage.history))
+    shuffled = GraphContext(rewire(context.graph, seed=config.seed))
+    control = _fit_sage(prepared, shuffled, SHUFFLED)
+    rows.append(_fitted(prepared, shuffled, control.row, name=SHUFFLED, history=control.history))
+    return rows
+
+
+def _fit_sage(prepared: _Prepared, context: GraphContext, stage: str) -> SageRun:
+    return fit_sage(
+        context,
+        prepared.tasks.train,
+        prepared.tasks.validation,
+        prepared.config.graphsage,
+        checkpoint=prepared.checkpoints / f"{stage}.safetensors",
+        progress=lambda _, fraction: prepared.progress(stage, fraction),
+    )
+
+
+def _fitted(
+    prepared: _Prepared,
+    context: GraphContext,
+    scorer: Scorer,
+    *,
+    name: str | None = None,
+    history: list[dict[str, float]] | None = None,
+) -> _FittedRow:
+    """Score validation and test; calibration and threshold come from validation."""
+    tasks = prepared.tasks
+    validation = scorer.logits(context, context.graph.seeds(tasks.validation.positions))
+    calibration = Calibration.fit(validation, tasks.validation.is_fraud)
+    quantile = np.quantile(validation, 1 - prepared.config.alert_budget, method="higher")
+    return _FittedRow(
+        scorer=scorer,
+        name=name or scorer.name,
+        is_servable=name is None,
+        validation_logits=validation,
+        test_logits=scorer.logits(context, context.graph.seeds(tasks.test.positions)),
+        policy=RowPolicy(calibration=calibration, threshold_logit=float(quantile)),
+        history=history or [],
+    )
+
+
+def _judge(prepared: _Prepared, rows: list[_FittedRow]) -> Ladder:
+    judged: list[LadderRow] = []
+    for row in rows:
+        judged.append(
+            judge_row(
+                prepared.test,
+                name=row.name,
+                is_servable=row.is_servable,
+                cost=row.scorer.cost,
+                validation_average_precision=average_precision(
+                    prepared.tasks.validation.is_fraud, row.validation_logits
+                ),
+                logits=row.test_logits,
+                calibration=row.policy.calibration,
+                alert_budget=prepared.config.alert_budget,
+            )
+        )
+        prepared.progress("evaluate", len(judged) / len(rows))
+    is_fraud = prepared.test.is_fraud
+    return Ladder(
+        rows=tuple(judged),
+        served=choose_served(judged),
+        base_rate=float(is_fraud.mean()),
+        num_transactions=len(is_fraud),
+        num_frauds=int(is_fraud.sum()),
+        alert_budget=prepared.config.alert_budget,
+    )
+
+
+def _write_bundle(folder: Path, model_id: str, prepared: _Prepared, rows: list[_FittedRow], ladder: Ladder) -> None:
+    servable = {row.name: row for row in rows if row.is_servable}
+    for row in servable.values():
+        row.scorer.save(folder)
+    served = servable[ladder.served]
+    manifest = prepared.snapshot.manifest
+    config = {
+        "feature_spec": manifest["feature_spec"],
+        "roles": list(prepared.snapshot.roles),
+        "types": list(prepared.context.graph.types),
+        "alert_party": manifest["alert_party"],
+        "label_maturity_days": manifest["label_maturity_days"],
+        "windows": prepared.windows.as_dict(),
+        "training": prepared.config.as_dict(),
+        "code_version": code_version(),
+    }
+    metrics = {
+        "ladder": ladder.as_dict(),
+        "base_rate": ladder.base_rate,
+        "curves": report_curves(prepared.test, {row.name: row.test_logits for row in rows}),
+        "calibration": report_calibration(prepared.test, served.policy.calibration(served.test_logits)),
+        "history": {row.name: row.history for row in rows if row.history},
+    }
+    facts = CardFacts(
+        model_id=model_id,
+        code_version=code_version(),
+        manifest=manifest,
+        windows=prepared.windows,
+        tasks=prepared.tasks,
+        delay_days=int(manifest["label_maturity_days"]),
+        ladder=ladder,
+        policy=served.policy,
+    )
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "metrics.json", metrics)
+    _write_json(folder / "calibration.json", {name: row.policy.as_dict() for name, row in servable.items()})
+    (folder / "card.md").write_text(write_card(facts), encoding="utf-8")
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+
+def _drop_checkpoints(folder: Path) -> None:
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Progress that nobody watches."""
