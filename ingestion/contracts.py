@@ -146,16 +146,23 @@ class Party(BaseModel):
 
 
 def pydantic_model(
-    name: str, schema: pa.Schema, *, defaults: dict[str, Any], strict_values: bool = True
+    name: str,
+    schema: pa.Schema,
+    *,
+    defaults: dict[str, Any],
+    strict_values: bool = True,
+    types: dict[str, Any] | None = None,
 ) -> type[BaseModel]:
     """A pydantic model with the fields of an Arrow schema; unknown fields are refused.
 
     `defaults` gives the fields that a caller may leave out. With `strict_values` a field with a closed list of
-    values (kind, outcome, label, origin) becomes a `Literal`.
+    values (kind, outcome, label, origin) becomes a `Literal`. `types` names other Python types, by field or by
+    Arrow type (an edge adds its limits there).
     """
+    python_types = _PYTHON_TYPES | (types or {})
     fields: dict[str, Any] = {}
     for field in schema:
-        kind: Any = _PYTHON_TYPES.get(str(field.type), list[Party])
+        kind: Any = python_types.get(field.name, python_types.get(str(field.type), list[Party]))
         if strict_values and field.name in _ALLOWED:
             kind = Literal[_ALLOWED[field.name]]
         if field.nullable:

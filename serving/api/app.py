@@ -1,0 +1,77 @@
+"""The HTTP API as an ASGI application."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from serving.api.alerts.endpoints import router as alerts
+from serving.api.auth import Authentication, bearer, is_open, key_header
+from serving.api.dependencies import Services
+from serving.api.docs.endpoints import router as docs
+from serving.api.entities.endpoints import router as entities
+from serving.api.errors import add_handlers
+from serving.api.health.endpoints import router as health
+from serving.api.investigations.endpoints import router as investigations
+from serving.api.middleware import BodyGuard, RequestEnvelope
+from serving.api.models.endpoints import router as models
+from serving.api.problems import Problem
+from serving.api.transactions.endpoints import router as transactions
+
+DESCRIPTION = (
+    "Scores transactions, lists alerts, shows entities as of a time and investigates. Times are RFC 3339 in UTC, money "
+    "is integer minor units with an ISO 4217 code, ids are strings, personal keys are tokens. Errors are RFC 9457 "
+    "problem details."
+)
+
+
+def create_app(services: Services, *, api_key: str) -> FastAPI:
+    """The application over its parts; everything but the open routes needs `api_key`."""
+    app = FastAPI(
+        title="ringfence",
+        version=version("ringfence"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        telemetry={"tracing": False},
+    )
+    app.state.services = services
+    add_handlers(app)
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(bearer), Depends(key_header)])
+    for router in (transactions, alerts, entities, investigations, models):
+        v1.include_router(router)
+    app.include_router(v1)
+    app.include_router(health)
+    app.include_router(docs)
+    app.add_middleware(BodyGuard)
+    app.add_middleware(Authentication, key=api_key)
+    app.add_middleware(RequestEnvelope, metrics=services.metrics)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document: the problem schema, and either form of the key on every route that is not open."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            openapi_version="3.1.0",
+        )
+        schemas = document["components"]["schemas"]
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs") | {"Problem": problem}
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                operation["security"] = [] if is_open(path) else [{"bearer": []}, {"key": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
