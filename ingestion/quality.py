@@ -96,7 +96,7 @@ class Faults:
             return
         self.bad[rows] = True
         column = self.columns.get(field, field)
-        told = [None] * len(rows) if values is None else values.take(pa.array(rows)).to_pylist()
+        told = [None] * len(rows) if values is None else values.take(pa.array(rows)).cast(pa.string()).to_pylist()
         for row, value in zip(rows.tolist(), told, strict=True):
             safe = self.safe_value(column, value)
             self.problems[row] = Problem(reason=reason, field=column, value=safe, remedy=REMEDIES[reason])
@@ -159,8 +159,8 @@ def _times(column: dict[str, pa.Array], faults: Faults, latest: int) -> None:
         times = column[name]
         faults.add(pc.is_null(times), "time_missing", name)
         micros = times.cast(pa.int64())
-        faults.add(pc.greater(micros, latest), "time_in_future", name, times.cast(pa.string()))
-        faults.add(pc.less(micros, 0), "time_too_old", name, times.cast(pa.string()))
+        faults.add(pc.greater(micros, latest), "time_in_future", name, times)
+        faults.add(pc.less(micros, 0), "time_too_old", name, times)
 
 
 def _parties(column: dict[str, pa.Array], faults: Faults, mapping: Mapping) -> None:

@@ -1,0 +1,298 @@
+"""`ingest`: from a user's table and a mapping to a published snapshot (DESIGN 4, TRUST RES-I, PUB, DAT1-3).
+
+Nothing is visible before the snapshot is whole: files are read, checked and built in hidden folders, the originals
+of personal values go to the vault, the folder is renamed, the pointer flipped. Killed anywhere, the same command
+again ends in the same state. One source lineage a workspace: what is new is what was not seen by file hash, then by
+id; a second file makes a new snapshot on top of its parent.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ingestion.artifacts import publish, short_hash, staging
+from ingestion.canonical import MODULUS, as_hex
+from ingestion.contracts import LABEL
+from ingestion.errors import DataContractError
+from ingestion.failpoints import failpoint
+from ingestion.features.spec import FeatureSpec, load_spec
+from ingestion.jobs.accept import Accepted, Known, accept
+from ingestion.jobs.build import Builder, Built, write_quarantine
+from ingestion.jobs.read import Reader, ReadResult, read_sources
+from ingestion.mapping import Mapping
+from ingestion.plan import IngestPlan, plan_ingest
+from ingestion.privacy import Tokenizer
+from ingestion.snapshot import Snapshot
+from ingestion.sources import pieces_of, sources_hash
+from ingestion.spark import LOCAL, parallelism, spark_session
+from ingestion.vault import Vault
+from ingestion.workspace import Workspace
+
+Progress = Callable[[str, float], None]
+
+STAGES = ("start", "read", "check", "entities", "sequence", "labels", "features", "publish")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestResult:
+    """What an ingest did. `num_rows` transactions and labels were read, `num_new` transactions are new in
+    `snapshot_id`; `reused` says that there was nothing new; `seconds` by stage."""
+
+    snapshot_id: str
+    batch: int
+    num_rows: int
+    num_new: int
+    num_duplicates: int
+    num_quarantined: int
+    reused: bool
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage, told to `progress` as stages begin and end."""
+
+    progress: Progress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    name: str | None = None
+    begin: float = 0.0
+
+    def stage(self, name: str | None) -> None:
+        """End the stage under way and begin the next."""
+        now = time.monotonic()
+        if self.name is not None:
+            self.seconds[self.name] = round(now - self.begin, 3)
+            if self.progress:
+                self.progress(self.name, 1.0)
+        self.name, self.begin = name, now
+        if name is not None and self.progress:
+            self.progress(name, 0.0)
+
+
+def ingest(
+    workspace: Workspace,
+    source: Path,
+    mapping: Mapping,
+    *,
+    master: str = LOCAL,
+    max_bad_share: float = 0.01,
+    new_lineage: bool = False,
+    now: int | None = None,
+    progress: Progress | None = None,
+) -> IngestResult:
+    """Ingest a CSV or Parquet file, or a folder of them, and make its snapshot the current one.
+
+    Args:
+        max_bad_share: share of bad rows, duplicates left out, above which nothing is published.
+        new_lineage: leave what the workspace holds behind and begin a new source lineage.
+        now: our clock in µs, for times in the future; the wall clock when it is None.
+        progress: told the name of each stage (of STAGES) with 0.0 as it begins and 1.0 as it ends.
+
+    Raises `MappingError` for a column that is missing, `DamagedFile`, `DataContractError` over the share of bad
+    rows (the quarantine is kept and named), `RetryLater` when Spark does not start or another job writes.
+    """
+    clock = _Clock(progress)
+    clock.stage("start")
+    with workspace.lock(doing="the ingest"):
+        plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage)
+        if plan.parent is not None and not plan.files:
+            clock.stage(None)
+            return _reused(plan.parent, clock)
+        work = workspace.cache / "ingest"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, mode=0o700)
+        try:
+            with spark_session(master, scratch=work / "spark") as session:
+                return _Ingest(
+                    workspace=workspace,
+                    plan=plan,
+                    session=session,
+                    work=work,
+                    clock=clock,
+                    now=time.time_ns() // 1_000 if now is None else now,
+                    max_bad_share=max_bad_share,
+                ).run()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ingest:
+    """One ingest under way."""
+
+    workspace: Workspace
+    plan: IngestPlan
+    session: SparkSession
+    work: Path
+    clock: _Clock
+    now: int
+    max_bad_share: float
+
+    def run(self) -> IngestResult:
+        self.clock.stage("read")
+        read = self._read()
+        failpoint("ingest.after_read")
+        self.clock.stage("check")
+        known = self._known()
+        accepted = self._accept(read, known)
+        self._refuse_too_many_bad(read, accepted)
+        parent = self.plan.parent
+        if parent is not None and not accepted.num_new and not accepted.num_new_labels and self._same_terms(parent):
+            self.clock.stage(None)
+            return _reused(parent, self.clock, read=read, accepted=accepted)
+        with self._staging() as folder:
+            built = self._build(folder, read, accepted, known)
+            failpoint("ingest.after_features")
+            self.clock.stage("publish")
+            manifest = self._manifest(built, accepted)
+            Vault.of(self.workspace).add(read.originals)
+            publish(folder, self.workspace.snapshots / manifest["id"], manifest, fail_point="snapshot")
+        self.workspace.set_current_snapshot(manifest["id"])
+        self.clock.stage(None)
+        return IngestResult(
+            snapshot_id=manifest["id"],
+            batch=manifest["batch"],
+            num_rows=read.num_rows,
+            num_new=accepted.num_new,
+            num_duplicates=accepted.num_duplicates,
+            num_quarantined=accepted.num_quarantined,
+            reused=False,
+            seconds=self.clock.seconds,
+        )
+
+    def _read(self) -> ReadResult:
+        plan = self.plan
+        workers = parallelism(self.session)
+        pieces = [
+            piece
+            for index, file in enumerate(plan.all_files)
+            for piece in pieces_of(file, index, workers=workers, delimiter=plan.mapping.delimiter)
+        ]
+        reader = Reader(
+            mapping=plan.mapping,
+            tokenizer=Tokenizer.of(self.workspace, plan.mapping),
+            now=self.now,
+            folder=str(self.work),
+            label_file=plan.label_file_index,
+        )
+        return read_sources(self.session, pieces, reader)
+
+    def _known(self) -> Known | None:
+        parent = self.plan.parent
+        if parent is None:
+            return None
+        labels = self.session.read.parquet(str(parent.path / "labels"))
+        return Known(
+            transactions=self.session.read.parquet(str(parent.path / "transactions")),
+            labels=labels.where(F.col("origin") != "matured").select(*LABEL.names),
+        )
+
+    def _accept(self, read: ReadResult, known: Known | None) -> Accepted:
+        rows, labels, quarantine = (self._parquet(name) for name in ("rows", "labels", "quarantine"))
+        names = [file.name for file in self.plan.all_files]
+        return accept(rows, labels, quarantine, read, known=known, mapping=self.plan.mapping, names=names)
+
+    def _refuse_too_many_bad(self, read: ReadResult, accepted: Accepted) -> None:
+        rows = read.num_rows - accepted.num_duplicates
+        if read.num_rows == 0:
+            raise DataContractError("The source holds no rows.", remedy="Name a table with rows.")
+        share = accepted.num_quarantined / max(rows, 1)
+        empty = self.plan.parent is None and accepted.num_new == 0
+        if share <= self.max_bad_share and not empty:
+            return
+        kept = self.workspace.root / "quarantine" / sources_hash(self.plan.all_files)
+        shutil.rmtree(kept, ignore_errors=True)
+        write_quarantine(accepted.quarantine, kept)
+        reasons = accepted.quarantine.groupBy("reason").count().orderBy(F.desc("count"), "reason").limit(3).collect()
+        told = ", ".join(f"{row['reason']} {row['count']}" for row in reasons)
+        raise DataContractError(
+            f"{accepted.num_quarantined} of {rows} rows are bad ({share:.1%}, at most {self.max_bad_share:.1%} may be):"
+            f" {told}. Nothing was published; the snapshot in force is unchanged.",
+            remedy=f"See {kept} for each row, its line and remedy; mend the table or the mapping, or raise the share.",
+        )
+
+    def _same_terms(self, parent: Snapshot) -> bool:
+        """Whether the parent was made with these features and this maturity."""
+        same_features = parent.manifest["feature_spec"] == _plain(self._spec)
+        return same_features and parent.manifest["label_maturity_days"] == self.plan.mapping.label_maturity_days
+
+    def _staging(self) -> AbstractContextManager[Path]:
+        return staging(self.workspace.snapshots, prefix="snapshot")
+
+    def _build(self, folder: Path, read: ReadResult, accepted: Accepted, known: Known | None) -> Built:
+        parent = self.plan.parent
+        builder = Builder(
+            session=self.session,
+            mapping=self.plan.mapping,
+            spec=self._spec,
+            folder=folder,
+            work=self.work,
+            parent=None if parent is None else parent.path,
+        )
+        return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
+
+    @property
+    def _spec(self) -> FeatureSpec:
+        return load_spec(self.plan.mapping.features).for_roles(self.plan.mapping.roles)
+
+    def _manifest(self, built: Built, accepted: Accepted) -> dict[str, Any]:
+        plan, mapping = self.plan, self.plan.mapping
+        before = {} if plan.parent is None else plan.parent.manifest
+        rows_hash = as_hex((int(before.get("rows_hash", "0"), 16) + accepted.hash_sum) % MODULUS)
+        spec = _plain(self._spec)
+        identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id")]
+        snapshot_id = "snap-" + short_hash(identity, length=16)
+        return vars(built) | {
+            "id": snapshot_id,
+            "lineage": before.get("lineage", "lineage-" + snapshot_id[5:17]),
+            "parent": before.get("id"),
+            "batch": before.get("batch", 0) + 1,
+            "mapping": mapping.as_dict(),
+            "alert_party": mapping.alert_party,
+            "label_maturity_days": mapping.label_maturity_days,
+            "feature_spec": spec,
+            "roles": list(mapping.roles),
+            "num_duplicates": before.get("num_duplicates", 0) + accepted.num_duplicates,
+            "rows_hash": rows_hash,
+            "sources": [*before.get("sources", []), *plan.new_sources],
+            "code_version": metadata.version("ringfence"),
+        }
+
+    def _parquet(self, name: str) -> DataFrame:
+        return self.session.read.parquet(str(self.work / name))
+
+
+def _plain(spec: FeatureSpec) -> dict[str, Any]:
+    """The spec as JSON would give it back: lists for tuples."""
+    return dict(_lists(spec.as_dict()))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _reused(
+    parent: Snapshot, clock: _Clock, *, read: ReadResult | None = None, accepted: Accepted | None = None
+) -> IngestResult:
+    return IngestResult(
+        snapshot_id=parent.id,
+        batch=parent.manifest["batch"],
+        num_rows=read.num_rows if read else 0,
+        num_new=0,
+        num_duplicates=accepted.num_duplicates if accepted else 0,
+        num_quarantined=accepted.num_quarantined if accepted else 0,
+        reused=True,
+        seconds=clock.seconds,
+    )

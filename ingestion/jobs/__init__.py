@@ -1,0 +1,1 @@
+"""The Spark jobs of an ingest: transforms are DataFrame in, DataFrame out; a job reads, calls, writes."""

@@ -1,0 +1,158 @@
+"""What of the rows that were read is accepted: repeats and labels without a transaction are sorted out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ingestion.contracts import LABEL, QUARANTINE, TRANSACTION
+from ingestion.jobs.hashes import hashed_labels, hashed_transactions, total_hash
+from ingestion.jobs.read import ReadResult
+from ingestion.jobs.repeats import CONFLICT, DUPLICATE, ORIGIN, repeats, suspects, without
+from ingestion.mapping import LabelColumn, Mapping
+from ingestion.quality import REMEDIES
+
+_LABEL_KEY = ("transaction_id", "known_at", "origin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """New rows and labels, the bad ones among those read (as `contracts.QUARANTINE`), and their numbers.
+
+    `num_duplicates` counts transactions; a label that was handed over before is just not new. `hash_sum` is over
+    the new rows and labels.
+    """
+
+    rows: DataFrame
+    labels: DataFrame
+    quarantine: DataFrame
+    num_new: int
+    num_new_labels: int
+    num_duplicates: int
+    num_quarantined: int
+    hash_sum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the parent snapshot holds: transactions and the labels that were handed over; None without a parent."""
+
+    transactions: DataFrame
+    labels: DataFrame
+
+
+def accept(
+    rows: DataFrame,
+    labels: DataFrame,
+    quarantine: DataFrame,
+    read: ReadResult,
+    *,
+    known: Known | None,
+    mapping: Mapping,
+    names: list[str],
+) -> Accepted:
+    """Compare what was read with itself and with what is known; `names` are the files' names by their number."""
+    row_counts, row_repeats = _repeats_of_rows(rows, known)
+    conflicts = row_repeats.where(F.col("repeat") == CONFLICT)
+    bad = quarantine
+    if row_counts[CONFLICT]:
+        bad = bad.unionByName(_conflicting_rows(rows, conflicts, mapping, names))
+    new_rows = without(rows, row_repeats) if any(row_counts.values()) else rows
+    if row_counts[CONFLICT] and isinstance(mapping.labels, LabelColumn):
+        labels = without(labels, conflicts)  # the label of a row that is not taken
+    labels_in = labels.count() if row_counts[CONFLICT] else read.num_labels
+    label_counts, label_repeats = _repeats_of_labels(labels, known)
+    new_labels = without(labels, label_repeats) if any(label_counts.values()) else labels
+    if label_counts[CONFLICT]:
+        contrary = label_repeats.where(F.col("repeat") == CONFLICT)
+        bad = bad.unionByName(_bad_labels(contrary, "label_conflict", "label", names))
+    num_orphans = 0
+    if not isinstance(mapping.labels, LabelColumn) and read.num_labels:
+        ids = new_rows.select("transaction_id")
+        ids = ids if known is None else ids.unionByName(known.transactions.select("transaction_id"))
+        orphans = new_labels.join(ids, "transaction_id", "left_anti").select(*labels.columns).persist()
+        num_orphans = orphans.count()
+        if num_orphans:
+            new_labels = without(new_labels, orphans)
+            bad = bad.unionByName(_bad_labels(orphans, "label_without_transaction", "transaction_id", names))
+    dropped = num_orphans + sum(row_counts.values()) + sum(label_counts.values())
+    return Accepted(
+        rows=new_rows.select(*TRANSACTION.names),
+        labels=new_labels.select(*LABEL.names),
+        quarantine=bad,
+        num_new=read.num_good - sum(row_counts.values()),
+        num_new_labels=labels_in - sum(label_counts.values()) - num_orphans,
+        num_duplicates=row_counts[DUPLICATE],
+        num_quarantined=read.num_quarantined + row_counts[CONFLICT] + label_counts[CONFLICT] + num_orphans,
+        hash_sum=(total_hash(new_rows) + total_hash(new_labels)) if dropped else read.hash_sum,
+    )
+
+
+def _repeats_of_rows(rows: DataFrame, known: Known | None) -> tuple[dict[str, int], DataFrame]:
+    key = ["transaction_id"]
+    keys = rows.select(*key, "row_hash", *ORIGIN)
+    ids = keys.select(*key)
+    if known is not None:
+        ids = ids.unionByName(known.transactions.select(*key))
+    suspect = suspects(ids, key).persist()
+    if suspect.count() == 0:
+        return _none(repeats(keys, suspect, key))
+    if known is not None:
+        hashes = F.xxhash64(*key).alias("suspect")
+        same_id = known.transactions.select("*", hashes).join(suspect, "suspect", "left_semi")
+        keys = keys.unionByName(_from_parent(hashed_transactions(same_id)))
+    return _counted(repeats(keys, suspect, key))
+
+
+def _repeats_of_labels(labels: DataFrame, known: Known | None) -> tuple[dict[str, int], DataFrame]:
+    key = list(_LABEL_KEY)
+    keys = labels.select(*key, "row_hash", *ORIGIN)
+    if known is not None:
+        keys = keys.unionByName(_from_parent(hashed_labels(known.labels)).select(*keys.columns))
+    suspect = suspects(keys, key).persist()
+    if suspect.count() == 0:
+        return _none(repeats(keys, suspect, key))
+    return _counted(repeats(keys, suspect, key))
+
+
+def _from_parent(hashed: DataFrame) -> DataFrame:
+    """Rows of the parent come before any file."""
+    return hashed.select("*", F.lit(-1).alias("file"), F.lit(0).cast("bigint").alias("line"))
+
+
+def _none(repeated: DataFrame) -> tuple[dict[str, int], DataFrame]:
+    return {DUPLICATE: 0, CONFLICT: 0}, repeated.where(F.lit(False))
+
+
+def _counted(found: DataFrame) -> tuple[dict[str, int], DataFrame]:
+    found = found.persist()
+    counts = {row["repeat"]: row["count"] for row in found.groupBy("repeat").count().collect()}
+    return {verdict: counts.get(verdict, 0) for verdict in (DUPLICATE, CONFLICT)}, found
+
+
+def _conflicting_rows(rows: DataFrame, conflicts: DataFrame, mapping: Mapping, names: list[str]) -> DataFrame:
+    whole = rows.join(conflicts.select(*ORIGIN), list(ORIGIN), "left_semi")
+    column = mapping.columns.get("transaction_id", "transaction_id")
+    raw = F.to_json(F.struct(*TRANSACTION.names))  # tokens stand in it already
+    return _quarantined(whole, "id_conflict", column, F.col("transaction_id"), raw, names)
+
+
+def _bad_labels(labels: DataFrame, reason: str, field: str, names: list[str]) -> DataFrame:
+    value = F.col("transaction_id") if field == "transaction_id" else F.lit(None).cast("string")
+    return _quarantined(labels, reason, field, value, F.lit(None).cast("string"), names)
+
+
+def _quarantined(rows: DataFrame, reason: str, field: str, value: Column, raw: Column, names: list[str]) -> DataFrame:
+    files = F.array(*[F.lit(name) for name in names])
+    return rows.select(
+        F.element_at(files, F.col("file") + 1).alias("source_file"),
+        F.col("line"),
+        F.col("transaction_id"),
+        F.lit(reason).alias("reason"),
+        F.lit(field).alias("field"),
+        value.alias("value"),
+        F.lit(REMEDIES[reason]).alias("remedy"),
+        raw.alias("raw"),
+    ).select(*QUARANTINE.names)

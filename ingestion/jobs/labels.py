@@ -1,0 +1,61 @@
+"""Labels: those that were handed over and those that matured, as events in the sequence.
+
+The rule of `ingestion.labels.matured_labels`, over a DataFrame: an approved transaction becomes legitimate
+`maturity` after its event time, unless a label was known by then, and never after the end of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ingestion.contracts import LABEL, LABEL_ORIGINS
+
+
+def label_events(explicit: DataFrame, transactions: DataFrame, *, maturity: int | None, horizon: int) -> DataFrame:
+    """All labels of transactions: the fields of `contracts.LABEL`, and position and entity ids of the transaction.
+
+    Args:
+        explicit: labels as they were handed over; each names a transaction that is there.
+        transactions: position, transaction_id, event_time, outcome and entity_<role>.
+        maturity: µs from event time to maturing; None when nothing matures.
+        horizon: end of the data in µs.
+    """
+    entity_columns = [name for name in transactions.columns if name.startswith("entity_")]
+    columns = [*LABEL.names, "position", *entity_columns]
+    given = explicit.join(
+        transactions.select("transaction_id", "position", *entity_columns), "transaction_id", "inner"
+    ).select(*_as_labels(explicit.columns), "position", *entity_columns)
+    if maturity is None:
+        return given.select(*columns)
+    return given.select(*columns).unionByName(_matured(given, transactions, maturity, horizon).select(*columns))
+
+
+def without_transaction(labels: DataFrame, transactions: DataFrame) -> DataFrame:
+    """Labels whose transaction is not there."""
+    return labels.join(transactions.select("transaction_id"), "transaction_id", "left_anti").select(*labels.columns)
+
+
+def _matured(given: DataFrame, transactions: DataFrame, maturity: int, horizon: int) -> DataFrame:
+    matures_at = F.unix_micros("event_time") + F.lit(maturity)
+    first = given.groupBy("position").agg(F.min(F.unix_micros("known_at")).alias("first_label"))
+    open_until_then = F.col("first_label").isNull() | (F.col("first_label") > F.col("matures_at"))
+    due = transactions.where(F.col("outcome") == "approved").withColumn("matures_at", matures_at)
+    chosen = due.where(F.col("matures_at") <= F.lit(horizon)).join(first, "position", "left").where(open_until_then)
+    nothing = F.lit(None).cast("string")
+    return chosen.select(
+        "*",
+        nothing.alias("entity_type"),
+        nothing.alias("entity_key"),
+        F.lit("legitimate").alias("label"),
+        F.timestamp_micros("matures_at").alias("known_at"),
+        F.lit(LABEL_ORIGINS[-1]).alias("origin"),
+        nothing.alias("reviewer"),
+        nothing.alias("reason"),
+    )
+
+
+def _as_labels(columns: Sequence[str]) -> list[Column]:
+    return [F.col(name) for name in LABEL.names if name in columns]
