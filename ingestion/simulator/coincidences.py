@@ -9,7 +9,8 @@ import numpy as np
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.simulator import events as ev
 from ingestion.simulator.events import Events
-from ingestion.simulator.habits import HOUR, Habits, card_of, online_payments, present_payments, to_minor, transfers
+from ingestion.simulator.everyday import card_of, online_payments, present_payments, transfers
+from ingestion.simulator.habits import HOUR, Habits, to_minor
 from ingestion.simulator.population import NUM_FRIENDS
 from ingestion.simulator.roles import LOOKALIKES, role
 from ingestion.simulator.streams import Floats, Ints, shares_of, stream

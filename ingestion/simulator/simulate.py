@@ -18,8 +18,9 @@ from ingestion.simulator.access import equip
 from ingestion.simulator.coincidences import coincidences
 from ingestion.simulator.config import SimulatorConfig
 from ingestion.simulator.events import Events
+from ingestion.simulator.everyday import everyday
 from ingestion.simulator.followups import num_followups, with_followups
-from ingestion.simulator.habits import Habits, everyday, form_habits
+from ingestion.simulator.habits import Habits, form_habits
 from ingestion.simulator.labels import report
 from ingestion.simulator.population import populate
 from ingestion.simulator.schedules import scheduled

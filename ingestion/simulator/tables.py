@@ -11,14 +11,14 @@ from ingestion.contracts import KINDS, LABEL_ORIGINS, LABELS, OUTCOMES, TIMESTAM
 from ingestion.simulator import events as ev
 from ingestion.simulator import identities
 from ingestion.simulator.access import Access
-from ingestion.simulator.config import SimulatorConfig
+from ingestion.simulator.config import TYPOLOGIES, SimulatorConfig
 from ingestion.simulator.events import CHANNELS, Events
 from ingestion.simulator.labels import REASONS, Reports
 from ingestion.simulator.memos import memos
 from ingestion.simulator.population import Population
 from ingestion.simulator.roles import ROLES
 from ingestion.simulator.streams import Bools, Ints
-from ingestion.simulator.world import CATEGORIES, COUNTRIES, CURRENCIES
+from ingestion.simulator.world import CATEGORIES, COUNTRIES, COUNTRY_AREA, CURRENCIES
 
 
 def transaction_table(
@@ -79,16 +79,14 @@ def label_table(config: SimulatorConfig, transaction_ids: pa.Array, reports: Rep
 
 def truth_table(transaction_ids: pa.Array, events: Events, typologies: Sequence[str]) -> pa.Table:
     """The table `truth`, for tests and evaluation alone; honest lookalikes have a role and no case."""
-    number = np.unique(typologies, return_inverse=True) if len(typologies) else (np.empty(0), np.empty(0, np.int64))
     is_fraud: Bools = events.case >= 0
-    of_case = np.full(len(events), -1, np.int64)
-    of_case[is_fraud] = number[1][events.case[is_fraud]]
+    of_case = np.array([*(TYPOLOGIES.index(name) for name in typologies), ev.NONE], np.int64)  # [-1]: no case
     cases = [f"case-{index + 1:05d}" for index in range(len(typologies))]
     return pa.table(
         {
             "transaction_id": transaction_ids,
             "is_fraud": pa.array(is_fraud),
-            "typology": _text([str(name) for name in number[0]], of_case),
+            "typology": _text(TYPOLOGIES, of_case[events.case]),
             "case_id": _text(cases, events.case),
             "role": _text(ROLES, events.role),
         }
@@ -103,8 +101,7 @@ def _places(population: Population, events: Events) -> tuple[Ints, Ints, Ints]:
     shops = population.merchants
     at_shop = events.merchant >= 0
     country = np.where(at_shop, shops.country[events.merchant], population.country[events.peer])
-    area = np.array([CURRENCIES.index(item.currency) for item in COUNTRIES])
-    currency = np.where(at_shop, area[country], population.area[events.actor])
+    currency = np.where(at_shop, COUNTRY_AREA[country], population.area[events.actor])
     return currency, country, np.where(at_shop, shops.category[events.merchant], ev.NONE)
 
 

@@ -15,7 +15,7 @@ def card_testing(stage: Stage, case: Case, size: int) -> None:
     that pass buy elsewhere within a day and a half. All from the crew's few devices.
     """
     rng, area = stage.rng, stage.area()
-    begin = stage.begin(40)
+    begin = case.begin(40)
     crew = stage.crew(begin)
     purchases = max(1, round(size * stage.between(0.15, 0.35)))
     probes = size - purchases
@@ -49,7 +49,7 @@ def card_testing(stage: Stage, case: Case, size: int) -> None:
 def account_takeover(stage: Stage, case: Case, size: int) -> None:
     """A log-in from a new device and address, then transfers to one or two accounts and purchases within hours."""
     rng, area = stage.rng, stage.area()
-    begin = stage.begin(40)
+    begin = case.begin(40)
     crew = stage.crew(begin)
     device, ip = rng.choice(crew.devices), rng.choice(crew.ips)
     victim, *receivers = stage.people(area, 1 + int(rng.integers(1, 3)))
@@ -70,7 +70,7 @@ def bust_out(stage: Stage, case: Case, size: int) -> None:
     """After weeks of ordinary use the account buys what can be sold again, more and more, within two days."""
     rng, area = stage.rng, stage.area()
     (account,) = stage.people(area, 1)
-    begin, growth = stage.begin(48), stage.between(1.4, 2.4)
+    begin, growth = case.begin(48), stage.between(1.4, 2.4)
     in_shop_share = stage.between(0.1, 0.6)
     for step, hours in enumerate(np.sort(rng.random(size)) * stage.between(8, 48)):
         time = stage.after(begin, account, hours)

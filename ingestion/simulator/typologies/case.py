@@ -15,7 +15,7 @@ from ingestion.simulator.world import COUNTRY_OFFSET_HOURS
 
 #: Stands for the device and the address that the account itself would use then.
 OWN = -2
-_WAKING_HOUR = 6.5
+_WAKING_HOUR, _LATEST_RISE = 6.5, 6
 _CREW_RETURNS, _CREW_ACTIVE_HOURS = 0.35, 14 * 24
 
 
@@ -46,18 +46,13 @@ class Stage:
         candidates = self.habits.population.people_of_area[area]
         return self.rng.choice(candidates, size=min(number, len(candidates)), replace=False).tolist()
 
-    def begin(self, longest_hours: float) -> int:
-        """When a case begins so that it ends within the span, µs; not in the very first days."""
-        span = self.habits.config.span
-        return int(self.rng.integers(span // 30, span - int((longest_hours + 12) * HOUR)))
-
     def after(self, time: int, account: int, hours: float) -> int:
-        """`hours` after a time, or the next morning when the account would sleep then, µs."""
+        """`hours` after a time, or the next day when the account would sleep then, µs."""
         moment = time + int(hours * HOUR)
         offset = COUNTRY_OFFSET_HOURS[self.habits.population.country[account]]
         local_hour = (moment / HOUR + offset) % 24
         if local_hour < _WAKING_HOUR:
-            moment += int((_WAKING_HOUR - local_hour + self.rng.uniform(0, 3)) * HOUR)
+            moment += int((_WAKING_HOUR - local_hour + self.rng.uniform(0, _LATEST_RISE)) * HOUR)
         return moment
 
     def crew(self, begin: int) -> Crew:
@@ -99,15 +94,22 @@ class Stage:
 
 
 class Case:
-    """The events of one planted case, collected one by one."""
+    """The events of one planted case, collected one by one; `position` in [0, 1) says where in the span it lies."""
 
-    def __init__(self, number: int, stage: Stage) -> None:
+    def __init__(self, number: int, position: float, stage: Stage) -> None:
         self.number = number
+        self.position = position
         self.stage = stage
         self._rows: list[dict[str, int]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def begin(self, longest_hours: float) -> int:
+        """When the case begins so that it ends within the span, µs; not in the very first days."""
+        first = self.stage.habits.config.span // 30
+        last = self.stage.habits.config.span - int((longest_hours + 16) * HOUR)  # 16: sleep puts off what comes last
+        return first + int(self.position * (last - first))
 
     def transfer(
         self, part: str, *, time: int, payer: int, payee: int, amount: int, device: int = OWN, ip: int = OWN

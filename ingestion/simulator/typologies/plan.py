@@ -38,6 +38,8 @@ REGISTRY = {
 }
 #: Builds a case of any size, so it takes what is left over.
 _ANY_SIZE = "account_takeover"
+#: Steps of the golden section, modulo 1, fill an interval evenly however many there are (Weyl's sequence).
+_GOLDEN = (5**0.5 - 1) / 2
 assert tuple(REGISTRY) == TYPOLOGIES
 
 
@@ -67,12 +69,14 @@ def plan(config: SimulatorConfig) -> list[tuple[str, int]]:
 
 
 def plant(habits: Habits) -> Planted:
-    """Build every case of the plan."""
+    """Build every case of the plan; those of one typology are spread evenly over the span."""
     config = habits.config
     stage = Stage(rng=stream(config.seed, "cases"), habits=habits)
     names, parts = [], [ev.make(time=np.empty(0, np.int64), actor=0)]
+    position = {name: stage.rng.random() for name in REGISTRY}
     for number, (name, size) in enumerate(plan(config)):
-        case = Case(number, stage)
+        position[name] = (position[name] + _GOLDEN) % 1
+        case = Case(number, position[name], stage)
         REGISTRY[name].build(stage, case, size)
         assert len(case) == size, f"{name} built {len(case)} events instead of {size}"
         names.append(name)

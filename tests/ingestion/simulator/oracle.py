@@ -115,7 +115,7 @@ class Oracle:
         return max(chance, 0.95 * device.risk if device.risk > SURE else 0.0)
 
     def _bust_out(self, account: Account, row: dict[str, Any]) -> float:
-        """Purchases of resale goods at shops new to the account within two days, on average above the account's usual payment."""
+        """Resale goods from shops new to the account within two days, on average above its usual payment."""
         if row["kind"] != "payment" or row["merchant_category"] not in RESALE or account.payments < 4:
             return 0.0
         if row["event_time"] - account.payees.get(row["target_id"], row["event_time"]) > 2 * DAY:

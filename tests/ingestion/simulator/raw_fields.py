@@ -21,7 +21,9 @@ WINDOWS = (MICROSECONDS_PER_DAY, 7 * MICROSECONDS_PER_DAY)
 
 def in_sequence(table: pa.Table, *others: pa.Table) -> list[pa.Table]:
     """The table and others with the same rows, in the order of the sequence."""
-    order = pc.sort_indices(table, [("known_at", "ascending"), ("event_time", "ascending"), ("transaction_id", "ascending")])
+    order = pc.sort_indices(
+        table, [("known_at", "ascending"), ("event_time", "ascending"), ("transaction_id", "ascending")]
+    )
     return [item.take(order) for item in (table, *others)]
 
 
@@ -36,8 +38,8 @@ def raw_matrix(table: pa.Table, train: int, *, memo_words: int = 150) -> Floats:
     amount = table["amount_minor"].to_numpy()
     second = time // 1_000_000
     columns: list[NDArray[np.generic]] = [
-        time, known - time, second // 3_600 % 24, second // 86_400 % 7, second // 60 % 60, second % 60, time % 1_000_000,
-        amount, amount % 100, amount % 500, amount % 1_000 == 0,
+        time, known - time, second // 3_600 % 24, second // 86_400 % 7, second // 60 % 60, second % 60,
+        time % 1_000_000, amount, amount % 100, amount % 500, amount % 1_000 == 0,
         table["refers_to"].is_valid().to_numpy(),
     ]  # fmt: skip
     for name in WORDS:
@@ -67,9 +69,7 @@ def neighbor_matrix(table: pa.Table) -> Floats:
     return np.concatenate(blocks, axis=1)
 
 
-def _window(
-    time: list[int], amount: list[int], party: list[str | None], partner: list[str], window: int
-) -> Floats:
+def _window(time: list[int], amount: list[int], party: list[str | None], partner: list[str], window: int) -> Floats:
     out = np.full((len(time), 3), np.nan)
     queues: defaultdict[str, deque[tuple[int, int, str]]] = defaultdict(deque)
     sums: Counter[str] = Counter()
