@@ -64,7 +64,9 @@ def closed_cycle(
     earlier = [
         step
         for step in around
-        if step.source != step.target and closing.event_time - MAX_SPAN < step.event_time < closing.event_time
+        if moves_money(step)
+        and step.source != step.target
+        and closing.event_time - MAX_SPAN < step.event_time < closing.event_time
     ]
     graph = nx.DiGraph()
     for step in earlier:

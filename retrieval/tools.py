@@ -221,10 +221,12 @@ def known_frauds(reader: CaseReader, ref: PartyRef, indicators: Indicators) -> l
 
 
 def fan(reader: CaseReader, ref: PartyRef, *, end: int, role: PartyRole, indicators: Indicators) -> list[Evidence]:
-    """Distinct counterparties of one day against the usual: fan-in as target, fan-out as source."""
+    """Many distinct counterparties on a day with far more transactions than usual: fan-in as target, fan-out as
+    source."""
     day = _measured(reader, ref, "distinct_counterparties", role=role, end=end, width=DAY)
     month = _measured(reader, ref, "distinct_counterparties", role=role, end=end, width=30 * DAY)
-    if not _is_burst(day, month, indicators.fan, indicators.fan_ratio):
+    stands_out = day.num >= indicators.fan_ratio * month.num / 30  # distinct ones of 30 days do not add up
+    if day.value < indicators.fan or not stands_out or not (day.is_complete and month.is_complete):
         return []
     return [replace(day, stance="supporting")]
 
