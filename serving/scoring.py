@@ -108,7 +108,7 @@ class Scoring:
         self._save()
         group = self._sort_out(self._intake.prepare(rows))
         placed = self._place(group.new.values())
-        events = [_as_logged(event, group.hashes[event.transaction_id]) for event in placed]
+        events = [as_logged(event, group.hashes[event.transaction_id]) for event in placed]
         numbers = self._log.append(events, group.quarantined)
         for number, event in zip(numbers, placed, strict=True):
             answer = self._fold_event(number, event, stored=None)
@@ -274,7 +274,8 @@ class Scoring:
         self._unsaved.clear()
 
 
-def _as_logged(event: TransactionEvent, content_hash: str) -> NewEvent:
+def as_logged(event: TransactionEvent, content_hash: str) -> NewEvent:
+    """The event as the log keeps it; the hash is that of what the sender said, before the event got its place."""
     return NewEvent(
         kind="transaction",
         event_id=event.transaction_id,
