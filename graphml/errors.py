@@ -15,3 +15,7 @@ class TooLittleData(DataContractError, GraphmlError):
 
 class ModelMismatch(GraphmlError):
     """A model is asked about a snapshot whose features or roles it was not trained on."""
+
+
+class UnknownEntityType(GraphmlError):
+    """A party is of a type that the model has never seen."""

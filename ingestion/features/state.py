@@ -6,7 +6,7 @@ snapshot's features bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 from ingestion.features.batch import Floats, WindowCounts, assemble, event_features, role_names, widths
 from ingestion.features.kernels import Ints, insert, observe, window
 from ingestion.features.spec import FeatureSpec
+from ingestion.labels import LabelEvents
 from ingestion.money import exponent as currency_exponent
+from ingestion.snapshot import TransactionArrays
 
 
 class History:
@@ -32,6 +34,14 @@ class History:
         if self.size == len(self.times):
             self.times = np.concatenate([self.times, np.empty(self.size, np.int64)])
             self.totals = np.concatenate([self.totals, np.zeros(self.size, np.int64)])
+
+    @classmethod
+    def of(cls, times: Ints, totals: Ints) -> History:
+        """A history of n >= 1 events from sorted times (n,) and running sums (n + 1,); both are shared, not copied,
+        and left as they are: the arrays are full, so the next event moves to larger ones."""
+        history = cls.__new__(cls)
+        history.times, history.totals, history.size = times, totals, len(times)
+        return history
 
 
 @dataclass(slots=True)
@@ -62,6 +72,31 @@ class FeatureState:
         self.spec = spec
         self._histories: dict[str, dict[object, RoleHistory]] = {role: {} for role in spec.roles}
         self._widths = {role: tuple(widths(family) for family in spec.family(role)) for role in spec.roles}
+
+    @classmethod
+    def folded(
+        cls, spec: FeatureSpec, transactions: TransactionArrays, labels: LabelEvents, entity_NR: Ints, *, up_to: int
+    ) -> FeatureState:
+        """The state after the first `up_to` transactions and all of `labels`, made by sorting and slicing.
+
+        Equal to feeding them one by one (tested), in seconds for millions. Parties are keyed by dense id (int);
+        `labels` are those known by then, and may be of any transaction in `entity_NR` (N, R).
+        """
+        state = cls(spec)
+        for role in spec.roles:
+            party = entity_NR[:, transactions.roles.index(role)]
+            histories = state._histories[role]
+            past = party[:up_to]
+            time, amount = transactions.event_time[:up_to], transactions.amount_minor[:up_to]
+            for (key, _), history in _histories_by(past, np.zeros(up_to, np.int64), time, np.zeros(up_to, np.int64)):
+                histories[key] = RoleHistory(transactions=history)
+            for (key, code), history in _histories_by(past, transactions.currency[:up_to], time, amount):
+                histories[key].amounts[transactions.currencies[code]] = history
+            labelled = party[labels.position]
+            zeros, fraud = np.zeros(len(labelled), np.int64), labels.is_fraud.astype(np.int64)
+            for (key, _), history in _histories_by(labelled, zeros, labels.known_at, fraud):
+                histories.setdefault(key, RoleHistory()).labels = history
+        return state
 
     def observe_transaction(self, transaction: OnlineTransaction) -> Floats:
         """Features (F,) float32 of the transaction at its place in the sequence; then it is part of history."""
@@ -131,3 +166,18 @@ class FeatureState:
             counted.fraud_counts[0],
         )
         return counted
+
+
+def _histories_by(party: Ints, code: Ints, time: Ints, value: Ints) -> Iterator[tuple[tuple[int, int], History]]:
+    """Histories of each (party, code), all (n,) in the order of arrival; a party of -1 has none."""
+    present = np.flatnonzero(party >= 0)
+    order = present[np.lexsort((time[present], code[present], party[present]))]  # stable: ties keep arrival order
+    if len(order) == 0:
+        return
+    party, code, time = party[order], code[order], time[order]
+    totals = np.concatenate([[0], np.cumsum(value[order])])
+    starts = np.flatnonzero(np.append(True, (party[1:] != party[:-1]) | (code[1:] != code[:-1])))
+    stops = np.append(starts[1:], len(order))
+    keys = zip(party[starts].tolist(), code[starts].tolist(), strict=True)
+    for key, low, high in zip(keys, starts.tolist(), stops.tolist(), strict=True):
+        yield key, History.of(time[low:high], totals[low : high + 1])
