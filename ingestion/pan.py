@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MASK = "[card number]"
+#: Up to so many texts, looking at each costs less than compiling an expression for Arrow (40 ms).
+FEW = 1_000
 
 _SEPARATORS = r"[\s\-_.,/·\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2212\ufeff]"
 _RUN = re.compile(rf"\d(?:{_SEPARATORS}{{0,3}}\d){{12,}}")
@@ -66,7 +68,9 @@ def scrub(text: str) -> str:
 
 
 def scrub_array(texts: pa.Array) -> pa.Array:
-    """`scrub` for an Arrow array of strings; only texts that may hold a card number are looked at in Python."""
+    """`scrub` for an Arrow array; of many texts, only those that may hold a card number are looked at in Python."""
+    if len(texts) <= FEW:
+        return pa.array([None if text is None else scrub(text) for text in texts.to_pylist()], texts.type)
     suspects = pc.fill_null(pc.match_substring_regex(texts, _MAYBE), False)
     if not pc.any(suspects).as_py():
         return texts

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from ingestion.contracts import PARTY, PartyRef
 from ingestion.mapping import Mapping
-from ingestion.pan import pan_digits, scrub_array
+from ingestion.pan import FEW, pan_digits, scrub_array
 from ingestion.workspace import Workspace
 
 #: Stands for a personal value where a person only needs to know that there was one.
@@ -103,7 +103,7 @@ class Tokenizer:
 
     def _keys(self, types: pa.Array, keys: pa.Array, originals: list[pa.Table]) -> pa.Array:
         """Party keys with tokens where they are personal; the originals are appended."""
-        like_card = pc.fill_null(pc.match_substring_regex(keys, _CARD_KEY), False)
+        like_card = _like_card(keys)
         for type in pc.unique(types).to_pylist():
             mask = pc.equal(types, type)
             if type not in self.types:
@@ -134,6 +134,13 @@ class Tokenizer:
         kinds = pa.array([type] * len(texts), pa.string())
         originals.append(pa.Table.from_arrays([tokens, kinds, chosen.dictionary], schema=ORIGINALS))
         return pc.replace_with_mask(values, mask, tokens.take(chosen.indices))
+
+
+def _like_card(keys: pa.Array) -> pa.Array:
+    """Keys that may be card numbers; of few, those that are."""
+    if len(keys) <= FEW:
+        return pa.array([key is not None and pan_digits(key) is not None for key in keys.to_pylist()], pa.bool_())
+    return pc.fill_null(pc.match_substring_regex(keys, _CARD_KEY), False)
 
 
 def _array(table: pa.Table, name: str) -> pa.Array:

@@ -7,7 +7,7 @@ is one that the nightly job would take, under the same keys.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,13 +56,21 @@ def wall_clock() -> int:
 class MappedIntake:
     """The intake of a workspace under the mapping of its snapshot.
 
-    Attributes that the mapping does not keep are left out, as ingest leaves them out.
+    Attributes that the mapping does not keep are left out, as ingest leaves them out. A source or target of a type
+    that is not among `trained_types` is a fault here alone: the model in force has not met it.
     """
 
     def __init__(
-        self, *, mapping: TableMapping, tokenizer: Tokenizer, vault: Vault, clock: Callable[[], int] = wall_clock
+        self,
+        *,
+        mapping: TableMapping,
+        tokenizer: Tokenizer,
+        vault: Vault,
+        trained_types: Collection[str],
+        clock: Callable[[], int] = wall_clock,
     ) -> None:
         self._mapping = mapping
+        self._trained_types = frozenset(trained_types)
         self._tokenizer = tokenizer
         self._vault = vault
         self._clock = clock
@@ -76,9 +84,19 @@ class MappedIntake:
         if protected.originals.num_rows:
             self._vault.add(protected.originals)
         return [
-            Prepared(event=_event(tokens, row), fault=_fault(faults, index))
+            Prepared(event=_event(tokens, row), fault=_fault(faults, index) or self._untrained(row))
             for index, (tokens, row) in enumerate(zip(protected.table.to_pylist(), rows, strict=True))
         ]
+
+    def _untrained(self, row: Mapping[str, Any]) -> Fault | None:
+        for field in ("source_type", "target_type"):
+            if row[field] not in self._trained_types:
+                return Fault(
+                    reason="party_type_untrained",
+                    field=field,
+                    remedy="Ingest transactions of that type and train again: `ringfence nightly`.",
+                )
+        return None
 
     def _arrow_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row as Arrow reads it; a time of arrival that was not said is the event's for the check."""

@@ -38,7 +38,7 @@ def open_scoring(workspace: Workspace, release: Release, log: EventLog) -> Scori
     app = open_database(workspace)
     due = due_labels(snapshot, unreviewed=alerted_transactions(app))
     maturity = int(snapshot.manifest["label_maturity_days"]) * MICROSECONDS_PER_DAY
-    records = SnapshotRecords(snapshot)
+    records, context = SnapshotRecords(snapshot), GraphContext(snapshot)
     policy = ScoringPolicy(
         release_id=release.id,
         model_id=model.id,
@@ -48,10 +48,15 @@ def open_scoring(workspace: Workspace, release: Release, log: EventLog) -> Scori
     )
     return Scoring(
         policy=policy,
-        fold=Fold(ModelScorer(snapshot, model), last=last_of(snapshot), due=due, maturity=maturity),
-        intake=MappedIntake(mapping=mapping, tokenizer=Tokenizer.of(workspace, mapping), vault=Vault.of(workspace)),
+        fold=Fold(ModelScorer(snapshot, model, context), last=last_of(snapshot), due=due, maturity=maturity),
+        intake=MappedIntake(
+            mapping=mapping,
+            tokenizer=Tokenizer.of(workspace, mapping),
+            vault=Vault.of(workspace),
+            trained_types=context.graph.types,
+        ),
         history=History(snapshot, records),
-        batch=SnapshotScorer(GraphContext(snapshot), model),
+        batch=SnapshotScorer(context, model),
         log=log,
         app=app,
     )
@@ -60,8 +65,8 @@ def open_scoring(workspace: Workspace, release: Release, log: EventLog) -> Scori
 class ModelScorer:
     """An `EventScorer`: the model's online scorer, fed with events."""
 
-    def __init__(self, snapshot: Snapshot, model: Model) -> None:
-        self._scorer = OnlineScorer(snapshot, model)
+    def __init__(self, snapshot: Snapshot, model: Model, context: GraphContext) -> None:
+        self._scorer = OnlineScorer(snapshot, model, graph=context.graph)
 
     def score(self, event: TransactionEvent) -> Scored:
         """See `EventScorer`."""

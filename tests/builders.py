@@ -103,11 +103,13 @@ def build_snapshot(
     maturity_days: int = 7,
     lineage: str = "lineage-test",
     alert_party: str = "source",
+    mapping: Row | None = None,
     set_current: bool = True,
 ) -> Snapshot:
     """Publish a snapshot of the rows and labels, after the parent's when there is one, as an ingest would.
 
     Entities keep the parent's ids; `batch` is 1, or the parent's plus one. Labels mature after `maturity_days`.
+    `mapping` is what the manifest holds (`Mapping.as_dict()`), for code that reads it.
     """
     before = parent.transactions(TRANSACTION.names) if parent else TRANSACTION.empty_table()
     table = _in_sequence(pa.concat_tables([before, _table(rows, TRANSACTION)]))
@@ -133,7 +135,7 @@ def build_snapshot(
         "lineage": lineage,
         "parent": parent_id,
         "batch": parent.manifest["batch"] + 1 if parent else 1,
-        "mapping": {"name": "builder"},
+        "mapping": mapping or {"name": "builder"},
         "alert_party": alert_party,
         "label_maturity_days": maturity_days,
         "feature_spec": wide_spec.as_dict(),
