@@ -95,8 +95,11 @@ class SimulatorConfig:
         _check("max_late_days", self.max_late_days, 0, 30)
         self._check_shares()
         self._check_density()
-        if self.start.tzinfo is None:
-            raise UsageError(f"start = {self.start} has no time zone.", remedy="Add one, for example +00:00.")
+        if self.start.utcoffset() != dt.timedelta(0) or self.start.time() != dt.time(0):
+            raise UsageError(
+                f"start = {self.start.isoformat()} is not midnight UTC: days would not begin where habits say.",
+                remedy="Write for example 2025-01-06T00:00:00+00:00.",
+            )
 
     def _check_shares(self) -> None:
         unknown = sorted(set(self.shares) - set(TYPOLOGIES))

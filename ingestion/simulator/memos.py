@@ -54,7 +54,7 @@ INSTRUCTIONS = (
 )
 CARD_TEXTS = ("Card {card}", "pls charge {card} next time", "{card} exp 04/28", "top up of {card}")
 _SEPARATORS = ("", " ", "-")
-_ODD, _INSTRUCTION, _CARD = 0.004, 0.001, 0.003  # of the memos
+_ODD, _INSTRUCTION, _CARD = 0.01, 0.002, 0.004  # of the memos
 _POOL = 2_048
 
 

@@ -15,14 +15,14 @@ def card_testing(stage: Stage, case: Case, size: int) -> None:
     that pass buy elsewhere within a day and a half. All from the crew's few devices.
     """
     rng, area = stage.rng, stage.area()
-    begin = case.begin(40)
+    begin = case.begin(36)
     crew = stage.crew(begin)
     purchases = max(1, round(size * stage.between(0.15, 0.35)))
     probes = size - purchases
     victims = stage.people(area, max(2, round(probes / stage.between(1.0, 2.0))))
     shop, decline_rate = stage.web_shop(area), stage.between(0.3, 0.7)
     zero_share, minutes = stage.between(0.4, 0.9), stage.between(8, 120)
-    usable: list[int] = []
+    tried, usable = [], []
     for offset in np.sort(rng.random(probes)):
         victim, declined = victims[rng.integers(len(victims))], bool(rng.random() < decline_rate)
         amount = 0 if rng.random() < zero_share else int(rng.integers(50, 900))
@@ -31,9 +31,10 @@ def card_testing(stage: Stage, case: Case, size: int) -> None:
         case.payment(
             "probe", time=time, account=victim, merchant=shop, amount=amount, device=device, ip=ip, declined=declined
         )
+        tried.append(victim)
         usable += [] if declined else [victim]
     for _ in range(purchases):
-        buyer = int(rng.choice(usable or victims))
+        buyer = int(rng.choice(usable or tried))
         target = stage.web_shop(area)
         case.payment(
             "purchase",
@@ -49,13 +50,14 @@ def card_testing(stage: Stage, case: Case, size: int) -> None:
 def account_takeover(stage: Stage, case: Case, size: int) -> None:
     """A log-in from a new device and address, then transfers to one or two accounts and purchases within hours."""
     rng, area = stage.rng, stage.area()
-    begin = case.begin(40)
+    hours = stage.between(0.3, 14)
+    begin = case.begin(hours)
     crew = stage.crew(begin)
     device, ip = rng.choice(crew.devices), rng.choice(crew.ips)
     victim, *receivers = stage.people(area, 1 + int(rng.integers(1, 3)))
     transfer_share, level = stage.between(0.3, 1.0), stage.level()
-    for hours in np.sort(rng.random(size)) * stage.between(0.3, 14):
-        time = stage.after(begin, victim, hours)
+    for part in np.sort(rng.random(size)):
+        time = stage.after(begin, victim, part * hours)
         if rng.random() < transfer_share:
             amount = stage.transfer_amount(level)
             receiver = receivers[rng.integers(len(receivers))]
@@ -70,10 +72,11 @@ def bust_out(stage: Stage, case: Case, size: int) -> None:
     """After weeks of ordinary use the account buys what can be sold again, more and more, within two days."""
     rng, area = stage.rng, stage.area()
     (account,) = stage.people(area, 1)
-    begin, growth = case.begin(48), stage.between(1.4, 2.4)
+    hours, growth = stage.between(8, 48), stage.between(1.4, 2.4)
+    begin = case.begin(hours)
     in_shop_share = stage.between(0.1, 0.6)
-    for step, hours in enumerate(np.sort(rng.random(size)) * stage.between(8, 48)):
-        time = stage.after(begin, account, hours)
+    for step, part in enumerate(np.sort(rng.random(size))):
+        time = stage.after(begin, account, part * hours)
         in_shop = bool(rng.random() < in_shop_share)
         shop = _resale_shop(stage, account, area, in_shop=in_shop)
         amount = stage.price(account, shop, growth * (0.8 + 0.15 * step))

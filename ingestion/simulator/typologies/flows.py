@@ -10,7 +10,7 @@ from ingestion.simulator.typologies.case import Case, Stage
 def fan_in(stage: Stage, case: Case, size: int) -> None:
     """Many deceived accounts pay one collector within four to 48 hours."""
     area, hours, level = stage.area(), stage.between(4, 48), stage.level()
-    begin = case.begin(48)
+    begin = case.begin(hours)
     collector, *payers = stage.people(area, size + 1)
     for payer in payers:
         time = stage.after(begin, payer, stage.between(0, hours))
@@ -20,7 +20,7 @@ def fan_in(stage: Stage, case: Case, size: int) -> None:
 def fan_out(stage: Stage, case: Case, size: int) -> None:
     """One account spreads money over many accounts within two to 36 hours."""
     area, hours, level = stage.area(), stage.between(2, 36), stage.level()
-    begin = case.begin(36)
+    begin = case.begin(hours)
     payer, *receivers = stage.people(area, size + 1)
     for receiver in receivers:
         time = stage.after(begin, payer, stage.between(0, hours))
@@ -34,7 +34,7 @@ def cycle(stage: Stage, case: Case, size: int) -> None:
     length = int(rng.choice(lengths))
     ring = stage.people(area, length)
     pace_hours, fee = stage.between(1, 8), stage.between(0.0, 0.05)
-    time = stage.after(case.begin(24 * 11), ring[0], 0)
+    time = stage.after(case.begin(size * pace_hours + 48), ring[0], 0)
     for _ in range(size // length):
         amount = stage.transfer_amount(stage.level())
         for payer, payee in zip(ring, [*ring[1:], ring[0]], strict=True):
@@ -46,7 +46,8 @@ def cycle(stage: Stage, case: Case, size: int) -> None:
 def scatter_gather(stage: Stage, case: Case, size: int) -> None:
     """One account pays several go-betweens, and each passes the most of it on to the same sink."""
     area, level = stage.area(), stage.level()
-    begin, hours = case.begin(24 * 4), stage.between(2, 20)
+    hours = stage.between(2, 20)
+    begin = case.begin(hours + 48)
     source, sink, *middle = stage.people(area, size // 2 + 2)
     for account, delay in zip(middle, np.sort(stage.rng.uniform(0, hours, len(middle))), strict=True):
         amount = stage.transfer_amount(level)

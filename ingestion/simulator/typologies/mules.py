@@ -16,7 +16,8 @@ def mule_ring(stage: Stage, case: Case, size: int) -> None:
     mules, victims = people[:num_mules], people[num_mules:]
     devices = stage.habits.access.devices.take(int(rng.integers(1, 3)))
     ips = stage.habits.access.ips.take(int(rng.integers(1, 4)))
-    begin, hours = case.begin(24 * 12), stage.between(2, 10) * 24
+    hours = stage.between(2, 10) * 24
+    begin = case.begin(hours + 40)
     level = stage.level()
     for number, victim in enumerate(victims):
         mule = mules[number % num_mules]

@@ -27,7 +27,7 @@ def in_sequence(table: pa.Table, *others: pa.Table) -> list[pa.Table]:
     return [item.take(order) for item in (table, *others)]
 
 
-def raw_matrix(table: pa.Table, train: int, *, memo_words: int = 150) -> Floats:
+def raw_matrix(table: pa.Table, train: int, *, memo_words: int = 50) -> Floats:
     """Every field of each row as numbers, (n, F): times and their parts, amount and its digits, codes of words,
     presence, lengths, beginnings and ends of ids, whole ids by their rank of frequency, words of the memo.
 
