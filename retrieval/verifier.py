@@ -183,7 +183,7 @@ def _check_flows(text: str, every: Facts) -> str | None:
         return f"the evidence knows no movement from {source} to {target}"
     named = {match.group() for match in MENTION.finditer(text)}
     for source, target in sorted(every.flows - told):
-        if source in named and target in named:
+        if source != target and source in named and target in named:
             return f"it does not say the direction from {source} to {target}"
     return None
 
