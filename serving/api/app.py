@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from serving.api.alerts.endpoints import router as alerts
@@ -42,36 +43,35 @@ def create_app(services: Services, *, api_key: str) -> FastAPI:
     )
     app.state.services = services
     add_handlers(app)
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(bearer), Depends(key_header)])
+    # Each router spells out its whole prefix: the route template in metrics and logs is the router's own.
     for router in (transactions, alerts, entities, investigations, models):
-        v1.include_router(router)
-    app.include_router(v1)
+        app.include_router(router, dependencies=[Depends(bearer), Depends(key_header)])
     app.include_router(health)
     app.include_router(docs)
     app.add_middleware(BodyGuard)
     app.add_middleware(Authentication, key=api_key)
     app.add_middleware(RequestEnvelope, metrics=services.metrics)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI 3.1 document: the problem schema, and either form of the key on every route that is not open."""
     if app.openapi_schema is None:
-        document = get_openapi(
+        made = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
             routes=app.routes,
             openapi_version="3.1.0",
         )
-        schemas = document["components"]["schemas"]
+        schemas = made["components"]["schemas"]
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= problem.pop("$defs") | {"Problem": problem}
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        for path, item in document["paths"].items():
+        for path, item in made["paths"].items():
             for operation in item.values():
                 operation["security"] = [] if is_open(path) else [{"bearer": []}, {"key": []}]
-        app.openapi_schema = document
+        app.openapi_schema = made
     return app.openapi_schema

@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, StringC
 from ingestion.contracts import PartyRef
 from serving.times import parse_rfc3339, rfc3339
 
-_INT64 = 1 << 63
+#: Integers that every JSON reader keeps exactly (RFC 8259, 6).
+_EXACT = (1 << 53) - 1
 #: No control characters: they hide in logs and pages.
 _PLAIN = r"^[^\x00-\x1f\x7f]+$"
 TYPE_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
@@ -33,7 +34,7 @@ Time = Annotated[
 TimeText = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256, pattern=_PLAIN)]
 TypeName = Annotated[str, StringConstraints(strict=True, pattern=TYPE_PATTERN)]
-Int64 = Annotated[int, Field(strict=True, ge=-_INT64, le=_INT64 - 1)]
+ExactInt = Annotated[int, Field(strict=True, ge=-_EXACT, le=_EXACT)]
 
 EntityTypeParameter = Annotated[
     str, Path(description="Entity type, e.g. account", pattern=TYPE_PATTERN, examples=["account"])

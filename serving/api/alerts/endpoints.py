@@ -14,7 +14,7 @@ from serving.api.examples import ALERT_ANSWER, ALERT_PAGE
 from serving.api.fields import LimitParameter, Time
 from serving.api.problems import NOT_FOUND, ApiError
 
-router = APIRouter(prefix="/alerts", tags=["alerts"])
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 _OPERATION = "listAlerts"
 
 

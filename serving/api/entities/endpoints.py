@@ -15,7 +15,7 @@ from serving.api.fields import AsOfParameter, EntityKeyParameter, EntityTypePara
 from serving.api.problems import NOT_FOUND, ApiError
 from serving.times import rfc3339
 
-router = APIRouter(prefix="/entities/{entity_type}", tags=["entities"])
+router = APIRouter(prefix="/v1/entities/{entity_type}", tags=["entities"])
 
 
 @router.get(

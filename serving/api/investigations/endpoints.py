@@ -17,7 +17,7 @@ from serving.api.investigations.schemas import InvestigateAlert, InvestigateEnti
 from serving.api.investigations.service import create
 from serving.api.problems import NOT_FOUND, ApiError
 
-router = APIRouter(prefix="/investigations", tags=["investigations"])
+router = APIRouter(prefix="/v1/investigations", tags=["investigations"])
 
 
 @router.post(

@@ -12,7 +12,7 @@ from serving.api.documentation import ok, read_errors
 from serving.api.examples import MODELS
 from serving.api.fields import Answer
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 class ModelBody(BaseModel):

@@ -15,7 +15,7 @@ from serving.api.idempotency import Answer, IdempotencyKey
 from serving.api.metrics import ApiMetrics
 from serving.api.transactions.schemas import ScoreAnswer, ScoreRequest, rows_of
 
-router = APIRouter(tags=["transactions"])
+router = APIRouter(prefix="/v1", tags=["transactions"])
 
 
 @router.post(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ingestion.contracts import TRANSACTION, pydantic_model
-from serving.api.fields import Answer, Int64, Key, Time, TimeText, TypeName
+from serving.api.fields import Answer, ExactInt, Key, Time, TimeText, TypeName
 
 MAX_TRANSACTIONS = 1_000
 _MAX_PARTIES = 16
@@ -31,7 +31,7 @@ TransactionIn: type[BaseModel] = pydantic_model(
     defaults={"known_at": None, "outcome": "approved", "channel": "unknown", "parties": []},
     types={
         "string": Key,
-        "int64": Int64,
+        "int64": ExactInt,
         str(TRANSACTION.field("event_time").type): Time,
         "known_at": Time | None,
         "source_type": TypeName,
