@@ -75,7 +75,7 @@ def similar(
         raise IndexTooNew(
             f"Index {index.id} holds data up to {format_time(index.as_of)}, after {format_time(reader.as_of)}; "
             "it would tell what was not known then.",
-            remedy="Ask as of a later time, or build an index as of then: `ringfence index build --as-of TIME`.",
+            remedy="Ask as of a later time; the index of a release holds data up to the start of its tail.",
         )
     if k < 1:
         raise ValueError(f"k = {k}: ask for at least one similar party")

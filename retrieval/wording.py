@@ -24,7 +24,7 @@ def mention(ref: PartyRef) -> str:
     """A party's name in a sentence.
 
     >>> mention(PartyRef(type="account", key="A-17")), mention(PartyRef(type="merchant", key="Joe's Shop"))
-    ('account:A-17', 'merchant:~3d1a6ad3')
+    ('account:A-17', 'merchant:~23ef185f')
     """
     return f"{ref.type}:{_handle(ref.key)}"
 

@@ -37,7 +37,7 @@ def test_outcome_and_reasons_are_as_of_then(world: World) -> None:
 def test_an_index_from_the_future_is_refused(world: World) -> None:
     index = world.index()
     similar(index, world.reader(INDEX_TIME), VICTIM)
-    with pytest.raises(IndexTooNew, match="index build"):
+    with pytest.raises(IndexTooNew, match="what was not known then"):
         similar(index, world.reader(INDEX_TIME - 1), VICTIM)
 
 
