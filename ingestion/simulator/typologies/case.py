@@ -42,9 +42,11 @@ class Stage:
         return int(self.rng.choice(len(sizes), p=sizes / sizes.sum()))
 
     def people(self, area: int, number: int) -> list[int]:
-        """`number` different people of a currency area (fewer where there are fewer)."""
+        """`number` different people of a currency area (fewer where there are fewer), active ones more often."""
         candidates = self.habits.population.people_of_area[area]
-        return self.rng.choice(candidates, size=min(number, len(candidates)), replace=False).tolist()
+        weight = self.habits.activity[candidates] ** 2
+        size = min(number, len(candidates))
+        return self.rng.choice(candidates, size=size, replace=False, p=weight / weight.sum()).tolist()
 
     def after(self, time: int, account: int, hours: float) -> int:
         """`hours` after a time, or the next day when the account would sleep then, µs."""

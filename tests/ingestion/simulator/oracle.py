@@ -87,8 +87,9 @@ class Oracle:
         if row["kind"] == "transfer" or (row["amount_minor"] >= 900 and row["outcome"] == "approved"):
             return 0.0
         _forget(device.probes, row["event_time"] - 3 * HOUR)
-        others = sum(probe.partner != row["source_id"] for probe in device.probes)
-        again = len(device.probes) - others
+        young = {who for who, begin in device.since.items() if row["event_time"] - begin < 14 * DAY}
+        others = sum(probe.partner in young - {row["source_id"]} for probe in device.probes)
+        again = sum(probe.partner == row["source_id"] for probe in device.probes)
         device.probes.append(Flow(row["event_time"], row["source_id"], row["amount_minor"]))
         return 0.9 + 0.01 * min(others, 8) if others else 0.25 * min(again, 2)
 
@@ -125,7 +126,7 @@ class Oracle:
         mean = sum(flow.amount for flow in account.resale) / len(account.resale)
         if mean < account.spent / account.payments:
             return 0.0
-        return _step((0.0, 0.08, 0.3, 0.7, 0.9, 0.95), len(account.resale))
+        return _step((0.0, 0.05, 0.1, 0.4, 0.9, 0.95), len(account.resale))
 
     def _flow(self, account: Account, row: dict[str, Any], strange: float) -> dict[str, float]:
         """Fan-in, fan-out, chains (cycle, scatter-gather) and rings among transfers by hand."""
@@ -189,7 +190,7 @@ def _step(chances: tuple[float, ...], count: int) -> float:
 def _wide(flows: deque[Flow]) -> float:
     """Chance by the number of different new partners; the equal or small sums of friends speak against."""
     amounts = [flow.amount for flow in flows]
-    chance = _step((0.0, 0.12, 0.5, 0.85, 0.95), len({flow.partner for flow in flows}))
+    chance = _step((0.0, 0.12, 0.3, 0.85, 0.95), len({flow.partner for flow in flows}))
     honest = len(set(amounts)) <= len(amounts) / 2 or float(np.median(amounts)) < 2_500
     return chance * 0.3 if honest else chance
 
