@@ -51,7 +51,7 @@ class TrainSettings(_Section):
     test_days: int = Field(7, ge=1)
     alert_budget: float = Field(0.01, gt=0, lt=1, description="Share of transactions that may raise an alert")
     seed: int = 0
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
 
 
 class ServeSettings(_Section):

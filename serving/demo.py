@@ -22,6 +22,7 @@ from retrieval.investigation import Investigation
 from retrieval.terminal import show_investigation
 from serving import ladder_table
 from serving.context import ServingContext
+from serving.names import short_name
 from serving.nightly import NightlyResult, nightly
 from serving.progress import StageLog
 
@@ -44,6 +45,7 @@ class DemoResult:
     night: NightlyResult
     investigation: Investigation | None
     seconds: float
+    downloaded_bytes: int
     disk_bytes: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class DemoResult:
         return {
             "workspace": str(self.workspace),
             "seconds": round(self.seconds, 1),
+            "downloaded_bytes": self.downloaded_bytes,
             "disk_bytes": self.disk_bytes,
             "nightly": self.night.as_dict(),
             "investigation": self.investigation.as_dict() if self.investigation else None,
@@ -61,6 +64,7 @@ def run(root: Path, *, num_transactions: int, seed: int) -> DemoResult:
     """Simulate, run the nightly job, investigate the top alert, stop the graph server again."""
     started = time.monotonic()
     workspace = Workspace.open(root)
+    cached = folder_bytes(cache_folder())
     config = SimulatorConfig(num_transactions=num_transactions, seed=seed)
     source = simulated_bank(workspace, config)
     if not (workspace.root / FILE).exists():
@@ -81,6 +85,7 @@ def run(root: Path, *, num_transactions: int, seed: int) -> DemoResult:
         night=night,
         investigation=investigation,
         seconds=time.monotonic() - started,
+        downloaded_bytes=folder_bytes(cache_folder()) - cached,
         disk_bytes={
             "environment": folder_bytes(Path(sys.prefix)),
             "neo4j": folder_bytes(cache_folder()),
@@ -112,13 +117,24 @@ def show(console: Console, result: DemoResult) -> None:
     """The ladder, the investigated alert, and what to run next."""
     ladder_table.show(console, result.night.trained)
     if result.investigation is not None:
-        show_investigation(console, result.investigation)
+        show_investigation(console, result.investigation, display=short_name)
     disk = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in result.disk_bytes.items())
-    console.print(f"\nDone in {result.seconds:.0f} s. Disk: {disk}. Nothing is left running.")
-    console.print(f"Report:  {result.night.report}")
-    console.print("Next:")
+    fetched = (
+        f"Downloaded {result.downloaded_bytes / 1e6:.0f} MB of Neo4j."
+        if result.downloaded_bytes
+        else "Nothing downloaded."
+    )
+    lines = [
+        f"\nDone in {result.seconds:.0f} s. {fetched} Disk: {disk}. Nothing is left running.",
+        f"Report:  {result.night.report}",
+        "Next:",
+    ]
     if result.night.alerts:
         second = result.night.alerts[min(1, len(result.night.alerts) - 1)]
-        console.print(f"  .venv/bin/ringfence investigate {second.id} --workspace {result.workspace}")
-    console.print(f"  .venv/bin/ringfence serve --workspace {result.workspace}")
-    console.print(f"  .venv/bin/ringfence graph stop --workspace {result.workspace}    # stops what they started")
+        lines.append(f"  .venv/bin/ringfence investigate {second.id} --workspace {result.workspace}")
+    lines.append(f"  .venv/bin/ringfence serve --workspace {result.workspace}")
+    lines.append(
+        f"  .venv/bin/ringfence graph stop --workspace {result.workspace}    # the server that these two start"
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)

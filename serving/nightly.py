@@ -21,6 +21,7 @@ from ingestion.workspace import Workspace
 from serving import ladder_table, pipeline
 from serving.alerts import Alert
 from serving.context import ServingContext
+from serving.names import short_name
 from serving.progress import StageLog
 from serving.report import ReportData, write_report
 
@@ -104,7 +105,7 @@ def report_data(
 ) -> ReportData:
     """Everything that the report shows, the top alerts investigated."""
     with ServingContext.open(workspace, settings) as context:
-        investigations = [context.investigate(alert.id).as_dict() for alert in alerts[:NUM_INVESTIGATED]]
+        investigations = [context.investigate(alert.id).as_dict(short_name) for alert in alerts[:NUM_INVESTIGATED]]
     return ReportData(
         run_id=run_id,
         release=release,

@@ -124,31 +124,49 @@ def draw_ladder(data: ReportData) -> Figure:
 
 
 def draw_link_chart(investigation: dict[str, Any]) -> Figure:
-    """The alert's as-of neighborhood: the subject in the middle, one color an entity type."""
-    graph = nx.Graph()
-    neighborhood = investigation["neighborhood"]
-    for node in neighborhood["nodes"]:
-        graph.add_node(f"{node['type']}:{node['id']}", kind=node["type"])
-    for edge in neighborhood["edges"]:
-        if edge["source"] in graph and edge["target"] in graph:
-            graph.add_edge(edge["source"], edge["target"], kind=edge["relation"])
-    figure, axes = _canvas(5.2, 4.2)
+    """The alert's as-of neighborhood: the subject largest, a color an entity type, a red ring for a known fraud."""
+    graph = link_graph(investigation["neighborhood"])
+    figure, axes = _canvas(5.2, 4.4)
     axes.axis("off")
     if graph.number_of_nodes() == 0:
         axes.text(0.5, 0.5, "Nothing was known around it.", ha="center")
         return figure
     place = nx.spring_layout(graph, seed=0, k=1.6 / np.sqrt(graph.number_of_nodes()))
-    kinds = sorted({kind for _, kind in graph.nodes(data="kind")})
-    for kind in kinds:
+    nx.draw_networkx_edges(graph, place, alpha=0.35, width=0.8, ax=axes)
+    center = investigation["neighborhood"]["center"]
+    for kind in sorted({kind for _, kind in graph.nodes(data="kind")}):
         nodes = [node for node, of in graph.nodes(data="kind") if of == kind]
-        color = _KIND_COLORS.get(kind, "#999999")
-        nx.draw_networkx_nodes(graph, place, nodes, node_size=70, node_color=color, label=kind, ax=axes)
-    center = neighborhood["center"]
-    if center in graph:
-        nx.draw_networkx_nodes(graph, place, [center], node_size=260, node_color="#bb5566", label="subject", ax=axes)
-    nx.draw_networkx_edges(graph, place, alpha=0.4, width=0.8, ax=axes)
-    axes.legend(fontsize=7, frameon=False, loc="lower left")
+        nx.draw_networkx_nodes(
+            graph,
+            place,
+            nodes,
+            node_size=[260 if node == center else 70 for node in nodes],
+            node_color=_KIND_COLORS.get(kind, "#999999"),
+            edgecolors=["#cc0000" if graph.nodes[node]["known_frauds"] else "white" for node in nodes],
+            linewidths=1.8,
+            label=kind,
+            ax=axes,
+        )
+    names = {
+        node: name for node, name in graph.nodes(data="name") if node == center or graph.nodes[node]["known_frauds"]
+    }
+    nx.draw_networkx_labels(graph, place, names, font_size=6, verticalalignment="bottom", ax=axes)
+    axes.set_title("Largest: the subject. Red ring: a fraud was known by then.", fontsize=8)
+    axes.legend(fontsize=7, frameon=False, loc="lower left", markerscale=0.6)
     return figure
+
+
+def link_graph(neighborhood: dict[str, Any]) -> nx.Graph:
+    """Nodes by `type:key` with `kind`, `name` and `known_frauds`; parallel links drawn once."""
+    graph = nx.Graph()
+    for node in neighborhood["nodes"]:
+        graph.add_node(
+            f"{node['type']}:{node['id']}", kind=node["type"], name=node["label"], known_frauds=node["known_frauds"]
+        )
+    for edge in neighborhood["edges"]:
+        if edge["source"] in graph and edge["target"] in graph:
+            graph.add_edge(edge["source"], edge["target"])
+    return graph
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:

@@ -77,11 +77,12 @@ def investigate(
     """
     from retrieval.terminal import show_investigation
     from serving.context import ServingContext
+    from serving.names import short_name
 
     opened, settings = open_workspace(workspace, graph_uri)
     with ServingContext.open(opened, settings) as context:
         found = context.investigate(target, as_of=as_of)
-    answer(found.as_dict(), as_json, lambda console: show_investigation(console, found))
+    answer(found.as_dict(), as_json, lambda console: show_investigation(console, found, display=short_name))
 
 
 def similar(
