@@ -125,7 +125,7 @@ def show(console: Console, result: DemoResult) -> None:
         else "Nothing downloaded."
     )
     lines = [
-        f"\nDone in {result.seconds:.0f} s. {fetched} Disk: {disk}. Nothing is left running.",
+        f"\nDone in {result.seconds:.0f} s. {fetched or 'Nothing downloaded.'} Disk: {disk}. Nothing is left running.",
         f"Report:  {result.night.report}",
         "Next:",
     ]
@@ -133,8 +133,6 @@ def show(console: Console, result: DemoResult) -> None:
         second = result.night.alerts[min(1, len(result.night.alerts) - 1)]
         lines.append(f"  .venv/bin/ringfence investigate {second.id} --workspace {result.workspace}")
     lines.append(f"  .venv/bin/ringfence serve --workspace {result.workspace}")
-    lines.append(
-        f"  .venv/bin/ringfence graph stop --workspace {result.workspace}    # the server that these two start"
-    )
+    lines.append(f"  .venv/bin/ringfence graph stop --workspace {result.workspace}  # what these two started")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)

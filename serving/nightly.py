@@ -118,12 +118,14 @@ def report_data(
         base_rate=model.metrics["base_rate"],
         alerts=[
             {
-                "alert_id": a.id,
-                "transaction_id": a.transaction_id,
-                "time": pipeline.utc(a.available_at),
-                "score": a.score,
+                "alert_id": alert.id,
+                "transaction_id": alert.transaction_id,
+                "party": short_name(alert.entity),
+                "amount": format_amount(alert.amount_minor, alert.currency),
+                "time": pipeline.utc(alert.available_at),
+                "score": alert.score,
             }
-            for a in alerts[:NUM_LISTED]
+            for alert in alerts[:NUM_LISTED]
         ],
         num_alerts=len(alerts),
         investigations=investigations,
