@@ -143,8 +143,8 @@ class UseFact(Evidence):
 class SharedIdentifier(Evidence):
     """Other parties seen with an identifier of the subject, and how many of them had a known fraud.
 
-    `others` are at most ten of them, those with known frauds first. When the identifier has too many users to be
-    read whole, the counts are lower bounds.
+    The subject may be the identifier itself: then the others are all its users. `others` names at most ten, those
+    with known frauds first. When there are too many users to be read whole, the counts are lower bounds.
     """
 
     type = "shared_identifier"

@@ -108,9 +108,9 @@ def _window(item: WindowStatistic) -> Facts:
     words |= {"earlier", "without"} if item.without else set()
     words |= {"no", "not", "never", "first", "new"} if item.value == 0 and item.is_complete else set()
     words |= set() if item.is_complete else {"at least"}
-    is_amount, is_mean = item.measure in AMOUNTS, item.measure == "amount_mean"
+    is_amount = item.measure in AMOUNTS
     shown = format_amount(item.value, item.currency or "XXX") if is_amount else format_count(item.value)
-    required = telling | {mention(item.subject)} | (set() if item.is_complete or is_mean else {"at least"})
+    required = telling | {mention(item.subject)} | (set() if item.is_complete else {"at least"})
     required |= {mention(item.counterparty)} if item.counterparty is not None else set()
     required |= {format_window(item.width)} if item.width is not None else set()
     required |= {shown} if item.value or is_amount else set()

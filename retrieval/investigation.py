@@ -12,14 +12,14 @@ from typing import Any
 
 from ingestion.contracts import PartyRef
 from ingestion.graph.store import GraphStore, GraphTransaction, Neighborhood
-from retrieval import tools
 from retrieval.embedding import QueryEmbedder
 from retrieval.errors import IndexTooNew, UnknownSubject
-from retrieval.evidence import Evidence, MissingFact, ScoreFact, SimilarCase
+from retrieval.evidence import Evidence, SimilarCase
+from retrieval.gathering import alert_evidence, party_evidence
 from retrieval.index import EntityIndex
 from retrieval.narrative import Claim, write
 from retrieval.nextcheck import NextCheck, next_check
-from retrieval.reader import AlertScore, Attributor, CaseReader, History, PartyRole, Records, ScoreReader
+from retrieval.reader import AlertScore, Attributor, CaseReader, Records, ScoreReader
 from retrieval.risk import Risk, entity_risk
 from retrieval.similar import Similar, similar
 from retrieval.tools import Indicators
@@ -203,10 +203,10 @@ def investigate(
     if isinstance(target, AlertRef):
         transaction = _alerted(reader, target)
         party = _alert_party(transaction, context.alert_role)
-        found = _alert_evidence(reader, target, transaction, context.indicators)
+        found = alert_evidence(reader, target.given, transaction, context.indicators)
     else:
         transaction, party = None, target
-        found = _party_evidence(reader, party, context.indicators)
+        found = party_evidence(reader, party, context.indicators)
     looks_alike, missing = _similar(context, reader, party)
     found += _similar_evidence(reader, party, looks_alike)
     evidence = _numbered(found)
@@ -244,90 +244,6 @@ def _alert_party(transaction: GraphTransaction, role: str) -> PartyRef:
     if role == "target":
         return transaction.target
     return next((party for party in transaction.parties if party.type == role), transaction.source)
-
-
-def _alert_evidence(
-    reader: CaseReader, alert: AlertRef, transaction: GraphTransaction, indicators: Indicators
-) -> list[Evidence]:
-    source, target, end = transaction.source, transaction.target, transaction.event_time
-    score = ScoreFact(
-        stance="supporting" if alert.score >= alert.threshold else "contradicting",
-        time=transaction.available_at,
-        transaction_id=transaction.transaction_id,
-        model_id=alert.model_id,
-        score=alert.score,
-        threshold=alert.threshold,
-    )
-    return [
-        tools.subject_fact(transaction),
-        score,
-        *tools.attributions(reader, transaction, indicators),
-        *tools.memo_facts(reader, transaction),
-        *tools.label_facts(reader, transaction),
-        *tools.party_labels(reader, source),
-        *tools.party_labels(reader, target),
-        *_history(reader, source, transaction),
-        *tools.known_frauds(reader, source, indicators),
-        *tools.known_frauds(reader, target, indicators),
-        *tools.amount_against_history(reader, transaction, indicators),
-        *tools.counterparty(reader, transaction, indicators),
-        *tools.identifiers(reader, transaction, indicators),
-        *tools.cycles(reader, [transaction]),
-        *tools.velocity(reader, source, end=end, role="source", indicators=indicators),
-        *tools.fan(reader, source, end=end, role="source", indicators=indicators),
-        *tools.fan(reader, target, end=end, role="target", indicators=indicators),
-        *tools.declines(reader, source, end=end, indicators=indicators),
-        *tools.refunds(reader, source, end=end, indicators=indicators),
-    ]
-
-
-def _party_evidence(reader: CaseReader, party: PartyRef, indicators: Indicators) -> list[Evidence]:
-    if not reader.is_known(party):
-        raise UnknownSubject(
-            f"{party} was not known at {format_time(reader.as_of)}.",
-            remedy="Check TYPE:KEY, or ask as of a later time.",
-        )
-    end, history = reader.as_of, reader.history(party)
-    sent = [item for item in history.transactions if item.source == party][:20]
-    identifiers = dict.fromkeys(used for item in sent for used in item.parties)
-    shared = [
-        fact
-        for used in list(identifiers)[: indicators.identifiers]
-        for fact in tools.shared_identifier(reader, party, used, indicators)
-    ]
-    activity = [
-        fact
-        for role in _roles(party, history)
-        for fact in tools.velocity(reader, party, end=end, role=role, indicators=indicators)
-    ]
-    return [
-        *tools.party_labels(reader, party),
-        *tools.known_frauds(reader, party, indicators),
-        *activity,
-        *shared,
-        *tools.cycles(reader, sent),
-        *tools.fan(reader, party, end=end, role="source", indicators=indicators),
-        *tools.fan(reader, party, end=end, role="target", indicators=indicators),
-        *tools.declines(reader, party, end=end, indicators=indicators),
-        *tools.refunds(reader, party, end=end, indicators=indicators),
-    ]
-
-
-def _roles(party: PartyRef, history: History) -> list[PartyRole]:
-    """The roles that the party stands in; `any` for a device, a card and the like."""
-    roles: list[PartyRole] = []
-    if any(item.source == party for item in history.transactions):
-        roles.append("source")
-    if any(item.target == party for item in history.transactions):
-        roles.append("target")
-    return roles or ["any"]
-
-
-def _history(reader: CaseReader, source: PartyRef, transaction: GraphTransaction) -> list[Evidence]:
-    own = transaction.transaction_id
-    blank = MissingFact(stance="missing", time=reader.as_of, what="history", party=source, transaction_id=own)
-    fact = blank.recompute(reader)
-    return [] if fact is None else [fact]
 
 
 def _similar(

@@ -182,11 +182,14 @@ def _use(item: UseFact) -> str:
 @sentence.register
 def _shared(item: SharedIdentifier) -> str:
     bound = "" if item.is_complete else "at least "
-    others = f"{bound}{plural(item.num_others, 'other party', 'other parties')}"
+    is_own = item.identifier == item.subject  # an identifier that is itself investigated
+    other = "" if is_own else "other "
+    others = f"{bound}{plural(item.num_others, f'{other}party', f'{other}parties')}"
+    owner = "" if is_own else f" of {mention(item.subject)}"
     frauds = plural(item.num_with_known_fraud, "of them has a known fraud", "of them have a known fraud")
     if item.num_with_known_fraud == 0:
         frauds = "no known fraud among them" if item.is_complete else "0 of them have a known fraud"
-    return f"{mention(item.identifier)} of {mention(item.subject)} was used by {others}; {frauds}."
+    return f"{mention(item.identifier)}{owner} was used by {others}; {frauds}."
 
 
 @sentence.register
@@ -242,7 +245,7 @@ def _bounded(item: WindowStatistic, noun: str, many: str | None = None) -> str:
 
 
 def _money(item: WindowStatistic) -> str:
-    bound = "" if item.is_complete or item.measure == "amount_mean" else "at least "
+    bound = "" if item.is_complete else "at least "
     return bound + format_amount(item.value, item.currency or "XXX")
 
 

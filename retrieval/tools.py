@@ -51,6 +51,7 @@ class Indicators:
     fraud_share: float = 0.01
     few_links: int = 200
     shared_by_few: int = 20
+    shared_fraud_share: float = 0.05
     num_attributions: int = 3
     identifiers: int = 8
 
@@ -150,7 +151,7 @@ def amount_against_history(
     )
     blank = replace(mean, measure="amount_max")
     highest = blank.recompute(reader)
-    if mean.num < indicators.min_history or mean.value == 0:
+    if mean.num < indicators.min_history or mean.value == 0 or not mean.is_complete:
         return []
     stance: Stance = "neutral"
     if transaction.amount_minor >= indicators.high_amount_ratio * mean.value:
@@ -201,7 +202,9 @@ def shared_identifier(
     if shared.num_others == 0:
         return []
     share = shared.num_with_known_fraud / shared.num_others
-    telling = shared.num_with_known_fraud > 0 and (shared.num_others <= indicators.few_links or share >= 0.05)
+    telling = shared.num_with_known_fraud > 0 and (
+        shared.num_others <= indicators.shared_by_few or share >= indicators.shared_fraud_share
+    )
     if not telling and shared.num_others > indicators.shared_by_few:
         return []
     return [replace(shared, stance="supporting" if telling else "neutral")]

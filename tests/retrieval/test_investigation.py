@@ -145,6 +145,7 @@ def test_a_device_has_no_direction(world: World) -> None:
     told = [claim.text for claim in investigate(world.context(), DARK).narrative]
     assert "device:dark had 1 known fraud in the 30 days to 2025-02-25 12:00:00 UTC." not in told  # two: b2 and hit
     assert "device:dark had 2 known frauds in the 30 days to 2025-02-25 12:00:00 UTC." in told
+    assert "device:dark was used by 2 parties; 2 of them have a known fraud." in told
     assert not [text for text in told if "sent" in text or "received" in text]
 
 
