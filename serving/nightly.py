@@ -18,6 +18,7 @@ from graphml.training import TrainResult
 from ingestion.config import Settings
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
+from retrieval.wording import format_amount
 from serving import ladder_table, pipeline
 from serving.alerts import Alert
 from serving.context import ServingContext

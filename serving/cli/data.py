@@ -33,7 +33,7 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="Folder for transactions, labels and truth.")],
     scale: Annotated[str, typer.Option(help="10k, 100k, 1m, 5m or a number of transactions.")] = "100k",
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    days: Annotated[int | None, typer.Option(help="Length of the simulated time.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Length of the simulated time; a run needs 49 or more.")] = 60,
     fraud_rate: Annotated[float, typer.Option(min=0.0, max=0.2, help="Share of fraudulent transactions.")] = 0.003,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,8 +45,7 @@ def simulate(
     from ingestion.simulator.simulate import simulate as run
     from ingestion.simulator.simulate import write
 
-    chosen = {} if days is None else {"days": days}
-    config = SimulatorConfig(num_transactions=rows_of(scale), seed=seed, fraud_rate=fraud_rate, **chosen)
+    config = SimulatorConfig(num_transactions=rows_of(scale), seed=seed, fraud_rate=fraud_rate, days=days)
     tables = run(config)
     write(tables, out)
     body = {"folder": str(out), "transactions": tables.transactions.num_rows, "labels": tables.labels.num_rows}

@@ -19,12 +19,12 @@ def start(
 
     Example: ringfence graph start --workspace ./workspace-demo
     """
-    from ingestion.graph import server
+    from ingestion.graph.server import ensure_running
     from serving.progress import StageLog
 
     opened, settings = open_workspace(workspace, graph_uri)
     with StageLog().stage("graph") as stage:
-        endpoint = server.ensure_running(opened, settings, progress=stage)
+        endpoint = ensure_running(opened, settings, progress=stage)
     body = {"uri": endpoint.uri, "user": endpoint.user, "pid": endpoint.pid, "database": endpoint.database}
     answer(
         body,
@@ -42,10 +42,10 @@ def stop(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = F
 
     Example: ringfence graph stop
     """
-    from ingestion.graph import server
+    from ingestion.graph.server import stop as stop_server
 
     opened, _ = open_workspace(workspace)
-    stopped = server.stop(opened)
+    stopped = stop_server(opened)
     answer(
         {"stopped": stopped}, as_json, lambda console: console.print("Stopped." if stopped else "It was not running.")
     )
@@ -59,8 +59,8 @@ def status(
 
     Example: ringfence graph status --json
     """
-    from ingestion.graph import server
+    from ingestion.graph.server import status as status_of
 
     opened, settings = open_workspace(workspace, graph_uri)
-    body: dict[str, Any] = server.status(opened, settings)
+    body: dict[str, Any] = status_of(opened, settings)
     answer(body, as_json, lambda console: console.print("\n".join(f"{key}: {value}" for key, value in body.items())))
