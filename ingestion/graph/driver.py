@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from ingestion.graph.endpoint import Endpoint
 PATIENCE_SECONDS = 3.0
 #: A load waits longer: a deadlock or a checkpoint is worth another try.
 LOAD_PATIENCE_SECONDS = 60.0
+# The driver warns of each retry; a retry that fails for good becomes an error of ours, with a remedy.
+logging.getLogger("neo4j").setLevel(logging.ERROR)
 
 
 def connect(endpoint: Endpoint, *, patience: float = PATIENCE_SECONDS) -> neo4j.Driver:
