@@ -195,6 +195,7 @@ class _Ingest:
         return Known(
             transactions=self.session.read.parquet(str(parent.path / "transactions")),
             labels=labels.where(F.col("origin") != "matured").select(*LABEL.names),
+            num_rows=parent.manifest["num_transactions"],
         )
 
     def _accept(self, read: ReadResult, known: Known | None) -> Accepted:

@@ -229,10 +229,11 @@ class Mapping(_Part):
         for names, known, what in (
             (self.personal.types, self.party_types, "party type"),
             (self.personal.attributes, self.attributes, "attribute"),
-            (set(self.dropped) & set(self.columns), (), "mapped column, since `dropped` keeps it out"),
         ):
             if odd := sorted(set(names) - set(known)):
                 raise ValueError(f"{odd[0]!r} is no {what}")
+        if kept_out := sorted(set(self.dropped) & set(self.columns.values())):
+            raise ValueError(f"column {kept_out[0]!r} is `dropped`, and read all the same")
         load_spec(self.features)
         return self
 

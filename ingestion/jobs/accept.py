@@ -37,10 +37,11 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What the parent snapshot holds: transactions and the labels that were handed over; None without a parent."""
+    """What the parent snapshot holds: `num_rows` transactions, and the labels that were handed over."""
 
     transactions: DataFrame
     labels: DataFrame
+    num_rows: int
 
 
 def accept(
@@ -63,7 +64,8 @@ def accept(
     if row_counts[CONFLICT] and isinstance(mapping.labels, LabelColumn):
         labels = without(labels, conflicts)  # the label of a row that is not taken
     labels_in = labels.count() if row_counts[CONFLICT] else read.num_labels
-    label_counts, label_repeats = _repeats_of_labels(labels, known)
+    same_rows_as_labels = isinstance(mapping.labels, LabelColumn) and not any(row_counts.values())
+    label_counts, label_repeats = _repeats_of_labels(labels, known, none_possible=same_rows_as_labels)
     new_labels = without(labels, label_repeats) if any(label_counts.values()) else labels
     if label_counts[CONFLICT]:
         contrary = label_repeats.where(F.col("repeat") == CONFLICT)
@@ -106,13 +108,15 @@ def _repeats_of_rows(rows: DataFrame, known: Known | None) -> tuple[dict[str, in
     return _counted(repeats(keys, suspect, key))
 
 
-def _repeats_of_labels(labels: DataFrame, known: Known | None) -> tuple[dict[str, int], DataFrame]:
+def _repeats_of_labels(
+    labels: DataFrame, known: Known | None, *, none_possible: bool
+) -> tuple[dict[str, int], DataFrame]:
     key = list(_LABEL_KEY)
     keys = labels.select(*key, "row_hash", *ORIGIN)
     if known is not None:
         keys = keys.unionByName(_from_parent(hashed_labels(known.labels)).select(*keys.columns))
     suspect = suspects(keys, key).persist()
-    if suspect.count() == 0:
+    if none_possible or suspect.count() == 0:
         return _none(repeats(keys, suspect, key))
     return _counted(repeats(keys, suspect, key))
 
@@ -123,6 +127,7 @@ def _from_parent(hashed: DataFrame) -> DataFrame:
 
 
 def _none(repeated: DataFrame) -> tuple[dict[str, int], DataFrame]:
+    """No repeats, in the columns of repeats."""
     return {DUPLICATE: 0, CONFLICT: 0}, repeated.where(F.lit(False))
 
 

@@ -73,7 +73,7 @@ class Builder:
             currencies = currencies | {row.currency for row in found}
         entities = self._entities(new)
         stage("sequence")
-        transactions, bounds = self._transactions(rows, entities)
+        transactions, bounds = self._transactions(rows, entities, accepted.num_new + (known.num_rows if known else 0))
         span = self._span()
         stage("labels")
         explicit = accepted.labels if known is None else known.labels.unionByName(accepted.labels)
@@ -112,10 +112,9 @@ class Builder:
         write_parts(by_id, [(self.folder / "entities", ENTITY)])
         return self.session.read.parquet(str(self.folder / "entities"))
 
-    def _transactions(self, rows: DataFrame, entities: DataFrame) -> tuple[Parts, list[int]]:
+    def _transactions(self, rows: DataFrame, entities: DataFrame, num_rows: int) -> tuple[Parts, list[int]]:
         """Write the transactions in the order of the sequence; returns them and the times that cut the parts."""
-        count = rows.count()
-        bounds = time_bounds(rows.select("available_at"), num_parts(count, parallelism(self.session)))
+        bounds = time_bounds(rows.select("available_at"), num_parts(num_rows, parallelism(self.session)))
         wide = with_entity_ids(rows, entities, self.mapping.roles)
         in_order = in_time_order(wide, _SEQUENCE, bounds)
         return write_parts(in_order, [(self.folder / "transactions", self._at_rest())]), bounds
