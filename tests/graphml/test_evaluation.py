@@ -1,0 +1,156 @@
+"""Every metric by hand, and against scikit-learn on random rankings with ties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from graphml.evaluation import (
+    Interval,
+    Ranking,
+    average_precision,
+    block_bootstrap,
+    calibration_error,
+    card_precision_at_k,
+    mean_interval,
+    paired_difference,
+    party_day_blocks,
+    recall_at_budget,
+    reliability,
+    roc_auc,
+    value_weighted_recall,
+)
+
+FRAUD = np.asarray([True, False, True, False, False])
+SCORE = np.asarray([5.0, 4.0, 3.0, 3.0, 1.0])
+
+
+def test_average_precision_by_hand() -> None:
+    # thresholds: 5 (1 of 1), 4 (1 of 2), 3 (2 of 4): 0.5 * 1 + 0.5 * 2/4
+    assert average_precision(FRAUD, SCORE) == 0.75
+
+
+def test_roc_auc_by_hand() -> None:
+    # pairs of a fraud and a legitimate row: 3 won by the first; the second loses one, ties one, wins one
+    assert roc_auc(FRAUD, SCORE) == (3 + 0 + 0.5 + 1) / 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ap_and_auc_are_scikit_learn_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    is_fraud, score = rng.random(300) < 0.1, rng.integers(0, 40, 300).astype(float)
+    assert average_precision(is_fraud, score) == pytest.approx(average_precision_score(is_fraud, score))
+    assert roc_auc(is_fraud, score) == pytest.approx(roc_auc_score(is_fraud, score))
+    weight = rng.integers(0, 4, 300).astype(float)
+    ranking = Ranking(is_fraud, score)
+    assert ranking.average_precision(weight) == pytest.approx(
+        average_precision_score(is_fraud, score, sample_weight=weight)
+    )
+    assert ranking.roc_auc(weight) == pytest.approx(roc_auc_score(is_fraud, score, sample_weight=weight))
+
+
+def test_the_order_of_rows_never_matters() -> None:
+    rng = np.random.default_rng(1)
+    is_fraud, score = rng.random(100) < 0.2, rng.integers(0, 9, 100).astype(float)
+    order = rng.permutation(100)
+    for metric in (average_precision, roc_auc):
+        assert metric(is_fraud, score) == metric(is_fraud[order], score[order])
+
+
+def test_recall_at_budget_by_hand() -> None:
+    assert recall_at_budget(FRAUD, SCORE, 0.2) == 0.5
+    assert recall_at_budget(FRAUD, SCORE, 0.8) == 1.0
+    assert recall_at_budget(FRAUD, SCORE, 0.6) == 0.75  # one of the two tied rows: half of the fraud in them
+
+
+def test_value_weighted_recall_by_hand() -> None:
+    value = np.asarray([10.0, 99.0, 30.0, 99.0, 99.0])
+    assert value_weighted_recall(FRAUD, SCORE, value, 0.2) == 0.25
+    assert value_weighted_recall(FRAUD, SCORE, value, 0.6) == (10 + 15) / 40
+
+
+def test_card_precision_by_hand() -> None:
+    # day 0: parties 1 (fraud, .9), 2 (.8), 3 (fraud, .1); k = 2 looks at 1 and 2: one hit of two
+    # day 1: 1 was hit and is out; 3 (fraud, .7) and 4 (.6); 5 is known before (fraud, .99) and out: one hit of two
+    result = card_precision_at_k(
+        day=np.asarray([0, 0, 0, 0, 1, 1, 1, 1]),
+        party=np.asarray([1, 1, 2, 3, 1, 3, 4, 5]),
+        score=np.asarray([0.2, 0.9, 0.8, 0.1, 0.95, 0.7, 0.6, 0.99]),
+        is_fraud=np.asarray([True, False, False, True, True, True, False, True]),
+        known_before=np.asarray([False, False, False, False, False, False, False, True]),
+        k=2,
+    )
+    assert result.by_day == (0.5, 0.5)
+    # a perfect ranking finds 1 and 3 on day 0; on day 1 both are out, and 5 is known: nothing is left to find
+    assert (result.value, result.ceiling) == (0.5, 0.5)
+
+
+def test_card_precision_takes_the_maximum_of_the_day() -> None:
+    result = card_precision_at_k(
+        day=np.zeros(3, np.int64),
+        party=np.asarray([1, 1, 2]),
+        score=np.asarray([0.1, 0.9, 0.5]),
+        is_fraud=np.asarray([True, False, False]),
+        known_before=np.zeros(3, bool),
+        k=1,
+    )
+    assert (result.value, result.ceiling) == (1.0, 1.0)
+
+
+def test_calibration_by_hand() -> None:
+    is_fraud = np.asarray([False, True, False, True])
+    probability = np.asarray([0.1, 0.2, 0.6, 0.8])
+    low, high = reliability(is_fraud, probability, bins=2)
+    assert (low.predicted, low.observed, low.rows) == (pytest.approx(0.15), 0.5, 2)
+    assert (high.predicted, high.observed, high.rows) == (pytest.approx(0.7), 0.5, 2)
+    assert calibration_error(is_fraud, probability, bins=2) == pytest.approx((0.35 + 0.2) / 2)
+
+
+def test_the_curve_ends_at_full_recall() -> None:
+    points = Ranking(FRAUD, SCORE).curve()
+    assert points == [(0.5, 1.0, 1), (1.0, 0.5, 4), (1.0, 0.4, 5)]
+
+
+def test_a_single_block_has_no_spread_and_more_blocks_cover_the_value() -> None:
+    ranking = Ranking(FRAUD, SCORE)
+    assert block_bootstrap(ranking, Ranking.average_precision, np.zeros(5, np.int64)) == Interval(0.75, 0.75, 0.75)
+    rng = np.random.default_rng(0)
+    is_fraud = rng.random(2_000) < 0.1
+    noisy = Ranking(is_fraud, is_fraud + rng.normal(size=2_000))
+    found = block_bootstrap(noisy, Ranking.average_precision, np.arange(2_000) // 4, num=200)
+    assert found.low < found.value < found.high
+    assert found == block_bootstrap(noisy, Ranking.average_precision, np.arange(2_000) // 4, num=200)
+
+
+def test_a_paired_difference_is_tighter_than_its_parts() -> None:
+    rng = np.random.default_rng(0)
+    is_fraud = rng.random(2_000) < 0.1
+    score = is_fraud + rng.normal(size=2_000)
+    blocks = np.arange(2_000) // 4
+    first, second = Ranking(is_fraud, score), Ranking(is_fraud, score + rng.normal(size=2_000) / 50)
+    difference = paired_difference(first, second, Ranking.average_precision, blocks, num=200)
+    alone = block_bootstrap(first, Ranking.average_precision, blocks, num=200)
+    assert difference.high - difference.low < (alone.high - alone.low) / 3
+    assert difference.value == first.average_precision() - second.average_precision()
+
+
+def test_blocks_are_parties_days() -> None:
+    blocks = party_day_blocks(np.asarray([1, 1, 2, 1]), np.asarray([7, 7, 7, 8]))
+    assert blocks[0] == blocks[1]
+    assert len(set(blocks.tolist())) == 3
+
+
+def test_mean_interval_of_equal_days_is_a_point() -> None:
+    assert mean_interval((0.5, 0.5, 0.5)) == Interval(0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("is_fraud", [np.zeros(3, bool), np.ones(3, bool)])
+def test_one_outcome_alone_cannot_be_ranked(is_fraud: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="both frauds and legitimate"):
+        Ranking(is_fraud, np.zeros(3))
+
+
+def test_nan_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 scores are NaN"):
+        Ranking(FRAUD, np.asarray([1.0, np.nan, 1.0, 1.0, 1.0]))

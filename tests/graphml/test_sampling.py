@@ -1,0 +1,140 @@
+"""The causal sampler against an oracle that scans everything, compiled against plain Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphml import sampling
+from graphml.graph import TransactionGraph
+from graphml.sampling import Nodes, sample_block, sample_blocks, seed_nodes
+from ingestion.labels import FRAUD, LEGITIMATE, UNKNOWN
+from tests.graphml.cases import HOUR, graph_of, labels, random_graph
+
+KERNELS = ("before", "recent_slots", "other_ends", "known_labels", "join_nodes", "edge_attributes")
+
+
+def oracle_recent(graph: TransactionGraph, entity: int, cut: int, fanout: int) -> list[int]:
+    """Positions of the entity's last `fanout` transactions before `cut`, oldest first."""
+    taken_part = [e for e in range(cut) if entity in graph.entity[e].tolist()]
+    return taken_part[-fanout:]
+
+
+def oracle_other_end(graph: TransactionGraph, entity: int, transaction: int) -> int:
+    source, target = graph.entity[transaction, :2].tolist()
+    return target if entity == source else source
+
+
+def oracle_label(graph: TransactionGraph, transaction: int, time: int) -> int:
+    """The last of the transaction's labels that is known by then."""
+    span = slice(graph.label_starts[transaction], graph.label_stops[transaction])
+    known = graph.label_state[span][graph.label_known_at[span] <= time]
+    return int(known[-1]) if len(known) else UNKNOWN
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), fanout=st.integers(1, 5))
+def test_one_hop_is_what_a_scan_of_everything_finds(seed: int, fanout: int) -> None:
+    graph = random_graph(seed)
+    positions = np.random.default_rng(seed).integers(0, len(graph), 5)
+    cuts = graph.cuts(positions)
+    nodes, _ = seed_nodes(graph.entity[positions])
+    block = sample_block(graph, nodes, cuts, fanout)
+    for node in range(len(nodes)):
+        entity, position = int(nodes.entity[node]), int(positions[nodes.cut[node]])
+        edges = range(block.offsets[node], block.offsets[node + 1])
+        assert block.transaction[list(edges)].tolist() == oracle_recent(graph, entity, position, fanout)
+        for edge in edges:
+            transaction = int(block.transaction[edge])
+            other = block.source[edge]
+            assert block.sources.entity[other] == oracle_other_end(graph, entity, transaction)
+            assert block.sources.cut[other] == nodes.cut[node]
+            role = graph.entity[transaction].tolist().index(entity)
+            assert block.edge[edge, : len(graph.roles)].argmax() == role
+            gap = max(0, int(graph.event_time[position] - graph.event_time[transaction])) / HOUR
+            assert block.edge[edge, len(graph.roles)] == np.float32(np.log1p(gap))
+            label = oracle_label(graph, transaction, int(graph.available_at[position]))
+            assert block.edge[edge, len(graph.roles) + 1 :].tolist() == [
+                float(label == state) for state in (FRAUD, LEGITIMATE, UNKNOWN)
+            ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_nodes_are_distinct_pairs_of_entity_and_cut_targets_first(seed: int) -> None:
+    graph = random_graph(seed)
+    positions = np.asarray([len(graph) - 1, len(graph) // 2, len(graph) - 1 - seed % 5])
+    nodes, _ = seed_nodes(graph.entity[positions])
+    blocks = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3))
+    assert blocks[-1].num_targets == len(nodes)
+    assert blocks[0].num_targets == len(blocks[-1].sources)
+    for block in blocks:
+        pairs = list(zip(block.sources.entity.tolist(), block.sources.cut.tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs)
+    first = blocks[-1].sources
+    assert first.entity[: len(nodes)].tolist() == nodes.entity.tolist()
+    assert first.cut[: len(nodes)].tolist() == nodes.cut.tolist()
+
+
+def test_two_seeds_never_share_a_state_across_times() -> None:
+    graph = graph_of([[0, 1], [0, 1], [0, 1], [0, 1]], [1, 2, 3, 4])
+    nodes, index_SR = seed_nodes(graph.entity[[1, 3]])
+    assert nodes.entity.tolist() == [0, 1, 0, 1]
+    assert nodes.cut.tolist() == [0, 0, 1, 1]
+    assert index_SR.tolist() == [[0, 1], [2, 3]]
+    block = sample_block(graph, nodes, graph.cuts(np.asarray([1, 3])), 10)
+    assert block.transaction.tolist() == [0, 0, 0, 1, 2, 0, 1, 2]
+    assert len(block.sources) == 4
+
+
+def test_a_party_in_two_roles_is_one_node() -> None:
+    nodes, index_SR = seed_nodes(np.asarray([[5, 5, -1], [2, 3, 2]]))
+    assert nodes.entity.tolist() == [5, 2, 3]
+    assert index_SR.tolist() == [[0, 0, -1], [1, 2, 1]]
+
+
+def test_a_label_is_seen_exactly_from_its_known_at_on() -> None:
+    known = labels((0, 10 * HOUR, True))
+    for second, expected in ((10 * HOUR - 1, UNKNOWN), (10 * HOUR, FRAUD)):
+        graph = graph_of([[0, 1], [0, 1]], [HOUR, second], known=known)
+        block = sample_block(graph, *_seed(graph, 1), 5)
+        assert block.edge[0, -3:].argmax() == [FRAUD, LEGITIMATE, UNKNOWN].index(expected)
+
+
+def test_a_late_event_has_a_gap_of_zero() -> None:
+    graph = random_graph(3)
+    late = graph_of([[0, 1], [0, 1]], [5 * HOUR, 2 * HOUR])
+    block = sample_block(late, *_seed(late, 1), 5)
+    assert block.edge[0, 2] == 0.0
+    assert len(graph) == 60
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plain_python_gives_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = random_graph(seed)
+    positions = np.asarray([30, 59, 45])
+    nodes, _ = seed_nodes(graph.entity[positions])
+    compiled = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3))
+    for name in KERNELS:
+        kernel = getattr(sampling, name)
+        monkeypatch.setattr(sampling, name, kernel.py_func)
+    plain = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3))
+    for ours, theirs in zip(compiled, plain, strict=True):
+        assert ours.offsets.tolist() == theirs.offsets.tolist()
+        assert ours.transaction.tolist() == theirs.transaction.tolist()
+        assert ours.source.tolist() == theirs.source.tolist()
+        assert ours.sources.entity.tolist() == theirs.sources.entity.tolist()
+        assert ours.edge.tobytes() == theirs.edge.tobytes()
+
+
+def test_an_absent_party_has_no_neighbors() -> None:
+    graph = graph_of([[0, 1]], [1])
+    block = sample_block(graph, Nodes(entity=np.asarray([-1]), cut=np.asarray([0])), graph.cut_after(1), 3)
+    assert block.offsets.tolist() == [0, 0]
+
+
+def _seed(graph: TransactionGraph, position: int):
+    nodes, _ = seed_nodes(graph.entity[[position]])
+    return nodes, graph.cuts(np.asarray([position]))
