@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ingestion.artifacts import short_hash
-from serving.api.problems import INVALID, ApiError, ErrorItem
+from serving.api.problems import INVALID, NOT_FOUND, ApiError, ErrorItem, ProblemType
 
 KEY_SECRET = "cursor.key"  # the name of the secret in the workspace
 _SIGNATURE_BYTES = 16
@@ -33,23 +33,26 @@ class Cursors:
         return base64.urlsafe_b64encode(self._signature(body) + body).rstrip(b"=").decode()
 
     def read(self, cursor: str, *, operation: str, filters: dict[str, Any]) -> list[Any]:
-        """The position in a cursor. Raises `ApiError` 422 when it is not one of ours, or is for other filters."""
+        """The position in a cursor.
+
+        Raises `ApiError` 404 when it is not one of ours (it names no page), 422 when it belongs to other filters.
+        """
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except (binascii.Error, ValueError):
-            raise _refused("cursor_invalid", "It is not a cursor of this server.") from None
+            raise _refused(NOT_FOUND, "cursor_unknown", "It is not a cursor of this server.") from None
         signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._signature(body)):
-            raise _refused("cursor_invalid", "It is not a cursor of this server.")
+            raise _refused(NOT_FOUND, "cursor_unknown", "It is not a cursor of this server.")
         position, bound_to = orjson.loads(body)
         if bound_to != short_hash([operation, filters]):
-            raise _refused("cursor_of_other_query", "It belongs to other filters: start again without it.")
+            raise _refused(INVALID, "cursor_of_other_query", "It belongs to other filters: start again without it.")
         return list(position)
 
     def _signature(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:_SIGNATURE_BYTES]
 
 
-def _refused(code: str, detail: str) -> ApiError:
+def _refused(problem: ProblemType, code: str, detail: str) -> ApiError:
     item = ErrorItem(pointer="/query/cursor", code=code, detail=detail)
-    return ApiError(INVALID, f"The cursor is refused. {detail}", errors=[item])
+    return ApiError(problem, f"The cursor is refused. {detail}", errors=[item])

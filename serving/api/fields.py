@@ -23,6 +23,11 @@ def _parse_time(value: Any) -> Any:
     return parse_rfc3339(value)
 
 
+def _whole(value: Any) -> Any:
+    """5.0 is the integer 5 in JSON (RFC 8259 has one kind of number)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 #: µs inside, RFC 3339 outside, in both directions.
 Time = Annotated[
     int,
@@ -34,7 +39,7 @@ Time = Annotated[
 TimeText = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Key = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256, pattern=_PLAIN)]
 TypeName = Annotated[str, StringConstraints(strict=True, pattern=TYPE_PATTERN)]
-ExactInt = Annotated[int, Field(strict=True, ge=-_EXACT, le=_EXACT)]
+ExactInt = Annotated[int, Field(strict=True, ge=-_EXACT, le=_EXACT), BeforeValidator(_whole)]
 
 EntityTypeParameter = Annotated[
     str, Path(description="Entity type, e.g. account", pattern=TYPE_PATTERN, examples=["account"])

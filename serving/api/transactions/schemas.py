@@ -39,7 +39,7 @@ TransactionIn: type[BaseModel] = pydantic_model(
         "currency": _Currency,
         "memo": _Text,
         "parties": Annotated[list[PartyIn], Field(max_length=_MAX_PARTIES)],
-        "attributes": Annotated[dict[TypeName, _Value], Field(max_length=64)],
+        "attributes": Annotated[dict[str, _Value], Field(max_length=64)],
     },
 )
 
