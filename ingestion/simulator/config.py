@@ -83,7 +83,7 @@ class SimulatorConfig:
     labels: LabelConfig = LabelConfig()
 
     def __post_init__(self) -> None:
-        _check("num_transactions", self.num_transactions, 2_000, 100_000_000)
+        _check("num_transactions", self.num_transactions, 2_000, 20_000_000)
         _check("days", self.days, 14, 3_650)
         _check("seed", self.seed, 0, 2**63 - 1)
         _check("fraud_rate", self.fraud_rate, 0, 0.1)

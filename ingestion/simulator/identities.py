@@ -135,9 +135,8 @@ def transaction_ids(seed: int, number: int) -> pa.Array:
     matrix = np.empty((number, 27), np.uint8)
     matrix[:, :3] = np.frombuffer(b"tx-", np.uint8)
     matrix[:, 3:] = _hexadecimal_matrix(rng, number, 24)
-    offsets = np.arange(0, 27 * number + 1, 27, dtype=np.int32 if 27 * number < 2**31 else np.int64)
-    kind = pa.StringArray if offsets.dtype == np.int32 else pa.LargeStringArray
-    ids = kind.from_buffers(number, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes()))
+    offsets = np.arange(0, 27 * number + 1, 27, dtype=np.int32)
+    ids = pa.StringArray.from_buffers(number, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes()))
     assert len(ids.unique()) == number, "96 random bits collided"
     return ids
 

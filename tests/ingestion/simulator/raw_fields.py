@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 
@@ -29,9 +30,8 @@ def in_sequence(table: pa.Table, *others: pa.Table) -> list[pa.Table]:
 
 def raw_matrix(table: pa.Table, train: int, *, memo_words: int = 50) -> Floats:
     """Every field of each row as numbers, (n, F): times and their parts, amount and its digits, codes of words,
-    presence, lengths, beginnings and ends of ids, whole ids by their rank of frequency, words of the memo.
-
-    Codes and the choice of memo words come from the first `train` rows.
+    presence, lengths, hashed beginnings and ends of ids and whole ids, words of the memo (those that are most
+    frequent in the first `train` rows).
     """
     time = table["event_time"].cast(pa.int64()).to_numpy()
     known = table["known_at"].cast(pa.int64()).to_numpy()
@@ -49,7 +49,7 @@ def raw_matrix(table: pa.Table, train: int, *, memo_words: int = 50) -> Floats:
         values = table[name].fill_null("").to_pylist()
         columns.append(np.array([len(value) for value in values]))
         for part in (slice(0, 2), slice(0, 4), slice(0, 8), slice(-1, None), slice(-2, None), slice(None)):
-            columns.append(_codes([value[part] for value in values], train))
+            columns.append(_hashes([value[part] for value in values]))
     columns += _memo_columns(table["memo"].fill_null("").to_pylist(), train, memo_words)
     return np.stack([column.astype(np.float64) for column in columns], axis=1)
 
@@ -91,10 +91,12 @@ def _window(time: list[int], amount: list[int], party: list[str | None], partner
     return out
 
 
-def _codes(values: list[str], train: int) -> NDArray[np.int64]:
-    """Values by their rank of frequency in the first `train` rows; unseen ones last."""
-    ranks = {value: rank for rank, (value, _) in enumerate(Counter(values[:train]).most_common())}
-    return np.array([ranks.get(value, len(ranks)) for value in values])
+def _hashes(values: list[str]) -> NDArray[np.int64]:
+    """One number a value, the same for equal ones. It says nothing of how often or since when a value occurs, which
+    would be history and not a field of the row.
+    """
+    codes = {value: zlib.crc32(value.encode()) for value in set(values)}
+    return np.array([codes[value] for value in values])
 
 
 def _memo_columns(memos: list[str], train: int, number: int) -> Iterable[NDArray[np.generic]]:
