@@ -256,9 +256,7 @@ class ScoreAttribution(Evidence):
 
     def recompute(self, reader: CaseReader) -> ScoreAttribution | None:
         """Attribute again."""
-        if reader.attribute is None or reader.transaction(self.transaction_id) is None:
-            return None
-        for item in reader.attribute(self.transaction_id):
+        for item in reader.attributions(self.transaction_id):
             if item.feature == self.feature:
                 return replace(self, **measures.rounded(item))
         return None

@@ -14,7 +14,7 @@ from ingestion.contracts import PartyRef
 from ingestion.graph.store import GraphStore, GraphTransaction, Neighborhood
 from retrieval.embedding import QueryEmbedder
 from retrieval.errors import IndexTooNew, UnknownSubject
-from retrieval.evidence import Evidence, SimilarCase
+from retrieval.evidence import Evidence, ScoreAttribution, SimilarCase
 from retrieval.gathering import alert_evidence, party_evidence
 from retrieval.index import EntityIndex
 from retrieval.narrative import Claim, write
@@ -226,7 +226,7 @@ def investigate(
         removed=verdict.removed,
         similar=looks_alike,
         next_check=next_check(evidence),
-        missing=(*missing, *_not_wired(context, target)),
+        missing=(*missing, *_not_said(context, target, evidence)),
     )
 
 
@@ -291,9 +291,9 @@ def _risk(context: InvestigationContext, reader: CaseReader, party: PartyRef) ->
     )
 
 
-def _not_wired(context: InvestigationContext, target: AlertRef | PartyRef) -> list[str]:
+def _not_said(context: InvestigationContext, target: AlertRef | PartyRef, evidence: Sequence[Evidence]) -> list[str]:
     missing = []
-    if isinstance(target, AlertRef) and context.attribute is None:
+    if isinstance(target, AlertRef) and not any(isinstance(item, ScoreAttribution) for item in evidence):
         missing.append("The score was not attributed to features: the model in force cannot say.")
     if context.scores is None:
         missing.append("No risk is shown: earlier scores were not read.")

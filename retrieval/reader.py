@@ -27,6 +27,8 @@ class Records(Protocol):
 
     def entity_id(self, ref: PartyRef) -> int | None: ...
 
+    def is_known(self, ref: PartyRef, *, as_of: int) -> bool: ...
+
     def label(self, transaction_id: str, *, as_of: int) -> KnownLabel | None: ...
 
     def entity_label(self, ref: PartyRef, *, as_of: int) -> KnownLabel | None: ...
@@ -121,6 +123,8 @@ class CaseReader:
         self.attribute, self.scores, self.alert = attribute, scores, alert
         self.extra = tuple(transaction for transaction in extra if transaction.available_at <= as_of)
         self._histories: dict[tuple[PartyRef, int], History] = {}
+        self._transactions: dict[str, GraphTransaction | None] = {}
+        self._attributions: dict[str, tuple[Attribution, ...]] = {}
         self._balls: dict[tuple[PartyRef, int, int], Neighborhood] = {}
 
     def fresh(self) -> CaseReader:
@@ -137,8 +141,11 @@ class CaseReader:
 
     def transaction(self, transaction_id: str) -> GraphTransaction | None:
         """One transaction, None when it was not available by then."""
-        found = self._extra_by_id.get(transaction_id)
-        return found or self.store.transaction(transaction_id, as_of=self.as_of)
+        if transaction_id in self._extra_by_id:
+            return self._extra_by_id[transaction_id]
+        if transaction_id not in self._transactions:
+            self._transactions[transaction_id] = self.store.transaction(transaction_id, as_of=self.as_of)
+        return self._transactions[transaction_id]
 
     def history(self, ref: PartyRef, *, limit: int = READ_LIMIT) -> History:
         """The newest transactions of a party, `limit` of them from the store."""
@@ -180,7 +187,9 @@ class CaseReader:
 
     def is_known(self, ref: PartyRef) -> bool:
         """Whether any transaction that names the party was available by then."""
-        return self.entity(ref) is not None or any(names(transaction, ref) for transaction in self.extra)
+        return self.records.is_known(ref, as_of=self.as_of) or any(
+            names(transaction, ref) for transaction in self.extra
+        )
 
     def label(self, transaction_id: str) -> KnownLabel | None:
         """The transaction's label as known by then."""
@@ -197,6 +206,14 @@ class CaseReader:
     def memo(self, transaction_id: str) -> str | None:
         """The memo of a transaction that was available by then."""
         return None if self.transaction(transaction_id) is None else self.records.memo(transaction_id)
+
+    def attributions(self, transaction_id: str) -> tuple[Attribution, ...]:
+        """What each feature did to the transaction's score; empty when the model cannot say."""
+        if self.attribute is None or self.transaction(transaction_id) is None:
+            return ()
+        if transaction_id not in self._attributions:
+            self._attributions[transaction_id] = tuple(self.attribute(transaction_id))
+        return self._attributions[transaction_id]
 
     @cached_property
     def _extra_by_id(self) -> dict[str, GraphTransaction]:

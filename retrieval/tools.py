@@ -106,10 +106,8 @@ def party_labels(reader: CaseReader, ref: PartyRef) -> list[Evidence]:
 
 def attributions(reader: CaseReader, transaction: GraphTransaction, indicators: Indicators) -> list[Evidence]:
     """The features that moved the score most, where the model can say."""
-    if reader.attribute is None:
-        return []
     items = sorted(
-        reader.attribute(transaction.transaction_id), key=lambda item: (-abs(item.logit_change), item.feature)
+        reader.attributions(transaction.transaction_id), key=lambda item: (-abs(item.logit_change), item.feature)
     )
     return [
         ScoreAttribution(
