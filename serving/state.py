@@ -41,6 +41,7 @@ from serving.wiring import open_scoring
 #: Rows that go together in one commit at most.
 MAX_GROUP_ROWS = 2_000
 RELEASE_POLL_SECONDS = 2.0
+LAST_ANSWERS_SECONDS = 2.0
 log = structlog.get_logger("ringfence.state")
 
 Result = TypeVar("Result")
@@ -65,8 +66,9 @@ class StateServer:
         self._opener = opener
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._builder = ThreadPoolExecutor(1, thread_name_prefix="builder")
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=1_000)
+        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(maxsize=1_000)
         self._failure: BaseException | None = None
+        self._num_in_flight = 0
         self._stopping = asyncio.Event()
         self._started_at = time.time_ns() // 1_000
         self._scoring: Scoring
@@ -83,18 +85,29 @@ class StateServer:
                 server = await asyncio.start_unix_server(self._serve_connection, address)
             finally:
                 os.umask(umask)
-        tasks = [asyncio.create_task(self._write_groups()), asyncio.create_task(self._follow_release())]
+        writing = asyncio.create_task(self._write_groups())
+        following = asyncio.create_task(self._follow_release())
         log.info("state.ready", release_id=self._scoring.policy.release_id, **self._log.counts())
         await self._stopping.wait()
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        following.cancel()
+        await self._finish(writing)
         self._writer.shutdown()
         self._builder.shutdown(cancel_futures=True)
         socket_path(self._workspace).unlink(missing_ok=True)
         if self._failure is not None:
             raise self._failure
+
+    async def _finish(self, writing: asyncio.Task[None]) -> None:
+        """Write the group in hand, turn away who waits, and let the last answers go out."""
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for item in filter(None, waiting):
+            item.answers.set_exception(RetryLater("The state process is stopping."))
+        await self._queue.put(None)
+        await writing
+        deadline = time.monotonic() + LAST_ANSWERS_SECONDS
+        while self._num_in_flight and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """End `run` after the group in hand."""
@@ -110,10 +123,16 @@ class StateServer:
             while True:
                 header = await reader.readexactly(LENGTH.size)
                 request = orjson.loads(await reader.readexactly(frame_length(header)))
-                writer.write(encode(await self._answer(request)))
-                await writer.drain()
+                self._num_in_flight += 1
+                try:
+                    writer.write(encode(await self._answer(request)))
+                    await writer.drain()
+                finally:
+                    self._num_in_flight -= 1
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass  # the client is gone, or does not speak the protocol
+        except asyncio.CancelledError:
+            pass  # we are stopping; asyncio of Python 3.11 logs a handler that lets this through
         finally:
             writer.close()
 
@@ -141,13 +160,19 @@ class StateServer:
         return await future
 
     async def _write_groups(self) -> None:
-        while True:
-            group = [await self._queue.get()]
-            num_rows = len(group[0].rows)
-            while not self._queue.empty() and num_rows < MAX_GROUP_ROWS:
-                group.append(self._queue.get_nowait())
-                num_rows += len(group[-1].rows)
+        """Group after group, until None is in the queue."""
+        waiting = await self._queue.get()
+        while waiting is not None:
+            group, num_rows = [waiting], len(waiting.rows)
+            while num_rows < MAX_GROUP_ROWS and not self._queue.empty():
+                following = self._queue.get_nowait()
+                if following is None:
+                    await self._write_group(group)
+                    return
+                group.append(following)
+                num_rows += len(following.rows)
             await self._write_group(group)
+            waiting = await self._queue.get()
 
     async def _write_group(self, group: list[_Waiting]) -> None:
         rows = [row for waiting in group for row in waiting.rows]
