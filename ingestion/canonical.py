@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from ingestion.contracts import LABEL, TRANSACTION
 
-HASH = pa.binary(32)
+#: 32 bytes each; Spark takes no binary of fixed size from Arrow.
+HASH = pa.binary()
 MODULUS = 2**256
 
 

@@ -76,7 +76,9 @@ def write_parts(
         yield pa.RecordBatch.from_arrays([pa.array([part], pa.int32()), pa.array([num_rows])], schema=_WRITTEN_ARROW)
 
     written = rows.mapInArrow(write, _WRITTEN).collect()
-    return Parts(outputs[0][0], tuple(row.num_rows for row in sorted(written, key=lambda row: row.part)))
+    if not written:  # Spark gives an empty table no partition at all
+        _write_part(iter(()), targets, 0)
+    return Parts(outputs[0][0], tuple(row.num_rows for row in sorted(written, key=lambda row: row.part)) or (0,))
 
 
 def time_bounds(times: DataFrame, num_parts: int) -> list[int]:
