@@ -6,6 +6,7 @@ The id of a model is a hash of its inputs (snapshot, settings, code), so the sam
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -195,21 +196,31 @@ def _prepare(snapshot: Snapshot, config: TrainConfig, checkpoints: Path, progres
 
 
 def _fit_rows(prepared: _Prepared) -> list[_FittedRow]:
-    """The rows in the order of the ladder."""
-    context, train_task, config = prepared.context, prepared.tasks.train, prepared.config
-    seeds = context.graph.seeds(train_task.positions)
-    logistic = LogisticRow.fit(seeds.features, train_task.is_fraud)
-    rows = [_fitted(prepared, context, logistic)]
-    prepared.progress("baselines", 0.2)
-    trees = TreeRow.fit(context, seeds, train_task.is_fraud, config.trees)
-    rows.append(_fitted(prepared, context, trees))
-    prepared.progress("baselines", 0.5)
-    with_neighbors = TreeRow.fit(context, seeds, train_task.is_fraud, config.trees, config.neighbors)
-    rows.append(_fitted(prepared, context, with_neighbors))
+    """The rows in the order of the ladder. Trees grow on a thread of their own while the networks train here."""
+    with ThreadPoolExecutor(1, thread_name_prefix="baselines") as pool:
+        baselines = pool.submit(_fit_baselines, prepared)
+        networks = _fit_networks(prepared)
+        rows = baselines.result() + networks
     prepared.progress("baselines", 1.0)
+    return rows
+
+
+def _fit_baselines(prepared: _Prepared) -> list[_FittedRow]:
+    context, task, config = prepared.context, prepared.tasks.train, prepared.config
+    seeds = context.graph.seeds(task.positions)
+    scorers: list[Scorer] = [
+        LogisticRow.fit(seeds.features, task.is_fraud),
+        TreeRow.fit(context, seeds, task.is_fraud, config.trees),
+        TreeRow.fit(context, seeds, task.is_fraud, config.trees, config.neighbors),
+    ]
+    return [_fitted(prepared, context, scorer) for scorer in scorers]
+
+
+def _fit_networks(prepared: _Prepared) -> list[_FittedRow]:
+    context = prepared.context
     sage = _fit_sage(prepared, context, "graphsage")
-    rows.append(_fitted(prepared, context, sage.row, history=sage.history))
-    shuffled = GraphContext(rewire(context.graph, seed=config.seed))
+    rows = [_fitted(prepared, context, sage.row, history=sage.history)]
+    shuffled = GraphContext(rewire(context.graph, seed=prepared.config.seed))
     control = _fit_sage(prepared, shuffled, SHUFFLED)
     rows.append(_fitted(prepared, shuffled, control.row, name=SHUFFLED, history=control.history))
     return rows

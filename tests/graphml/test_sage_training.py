@@ -1,0 +1,105 @@
+"""Training of the graph row: resumes to the same weights, corrects the prior, draws as it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphml.context import GraphContext
+from graphml.sage_training import SageTraining, epoch_positions, fit_sage, prior_offset
+from graphml.tasks import Task
+from tests.graphml.cases import random_graph
+
+CONFIG = SageTraining(epochs=4, patience=9, batch_size=16, seeds_per_epoch=60, negatives=2, width=8)
+
+
+@pytest.fixture(scope="module")
+def context() -> GraphContext:
+    return GraphContext(random_graph(1, num=300, entities=30))
+
+
+@pytest.fixture(scope="module")
+def tasks() -> tuple[Task, Task]:
+    rng = np.random.default_rng(0)
+    is_fraud = rng.random(300) < 0.1
+    return (
+        Task(positions=np.arange(50, 200), is_fraud=is_fraud[50:200]),
+        Task(positions=np.arange(200, 300), is_fraud=is_fraud[200:300]),
+    )
+
+
+def weights(run) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in run.row.network.state_dict().items()}
+
+
+def test_the_same_seed_gives_the_same_weights(context: GraphContext, tasks) -> None:
+    first, second = (fit_sage(context, *tasks, CONFIG) for _ in range(2))
+    assert weights(first) == weights(second)
+    assert first.history == second.history
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_killed_after_any_epoch_it_resumes_to_the_same_weights(
+    context: GraphContext, tasks, tmp_path: Path, epoch: int
+) -> None:
+    def kill(_: str, fraction: float) -> None:
+        if fraction >= epoch / CONFIG.epochs:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "graphsage.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint, progress=kill)
+    resumed = fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint)
+    clean = fit_sage(context, *tasks, CONFIG)
+    assert weights(resumed) == weights(clean)
+    assert resumed.history == clean.history
+
+
+def test_a_damaged_checkpoint_only_costs_time(context: GraphContext, tasks, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "graphsage.safetensors"
+    checkpoint.write_bytes(b"not a checkpoint")
+    assert weights(fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint)) == weights(
+        fit_sage(context, *tasks, CONFIG)
+    )
+
+
+def test_an_epoch_holds_every_fraud_in_every_pass_and_fresh_negatives(tasks) -> None:
+    train, _ = tasks
+    frauds = set(train.positions[train.is_fraud].tolist())
+    drawn = epoch_positions(train, CONFIG, 0)
+    passes = round(CONFIG.seeds_per_epoch / (len(frauds) * (1 + CONFIG.negatives)))
+    counted = np.bincount(drawn, minlength=300)
+    assert {int(counted[position]) for position in frauds} == {passes}
+    assert len(drawn) == passes * len(frauds) * (1 + CONFIG.negatives)
+    assert set(drawn.tolist()) <= set(train.positions.tolist())
+    assert drawn.tolist() == epoch_positions(train, CONFIG, 0).tolist()
+    assert drawn.tolist() != epoch_positions(train, CONFIG, 1).tolist()
+
+
+def test_the_offset_is_the_log_of_the_share_of_negatives_that_was_kept(tasks) -> None:
+    train = Task(positions=np.arange(100), is_fraud=np.arange(100) < 10)
+    assert prior_offset(train, CONFIG) == pytest.approx(np.log(20 / 90))
+    assert prior_offset(train, SageTraining(negatives=50)) == 0.0
+
+
+def test_logits_meet_the_base_rate_though_negatives_were_left_out(context: GraphContext) -> None:
+    rng = np.random.default_rng(3)
+    train = Task(positions=np.arange(20, 300), is_fraud=rng.random(280) < 0.1)
+    config = SageTraining(epochs=3, batch_size=16, seeds_per_epoch=200, negatives=2, width=8, dropout=0.0)
+    row = fit_sage(context, train, None, config).row
+    probability = 1 / (1 + np.exp(-row.logits(context, context.graph.seeds(train.positions))))
+    assert probability.mean() == pytest.approx(train.is_fraud.mean(), abs=0.06)
+
+
+def test_without_validation_the_last_epoch_is_kept(context: GraphContext, tasks) -> None:
+    run = fit_sage(context, tasks[0], None, CONFIG)
+    assert run.best_epoch == run.epoch == CONFIG.epochs
+
+
+def test_it_stops_when_validation_does_not_get_better(context: GraphContext, tasks) -> None:
+    config = SageTraining(epochs=50, patience=2, batch_size=64, seeds_per_epoch=60, negatives=2, width=8)
+    run = fit_sage(context, *tasks, config)
+    assert run.epoch == run.best_epoch + 2 < 50
+    assert run.best_precision == max(entry["validation_average_precision"] for entry in run.history)

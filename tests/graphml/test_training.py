@@ -1,0 +1,128 @@
+"""A whole training: the ladder, the same inputs again, windows kept apart, crashes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from graphml.context import GraphContext
+from graphml.errors import TooLittleData
+from graphml.evaluation import average_precision
+from graphml.model import ROWS, Model
+from graphml.training import SHUFFLED, train
+from ingestion.artifacts import MANIFEST, digest
+from ingestion.failpoints import LOG_VARIABLE, VARIABLE
+from ingestion.snapshot import Snapshot
+from ingestion.workspace import Workspace
+from tests.builders import build_snapshot, random_rows
+from tests.graphml.trained import Trained, train_small
+
+TRAIN = """
+import sys
+from ingestion.snapshot import Snapshot
+from ingestion.workspace import Workspace
+from graphml.training import train
+workspace = Workspace.open(sys.argv[1])
+result = train(workspace, Snapshot.open(workspace), workspace.settings(train={"epochs": 1}))
+print(result.model_id, result.reused)
+"""
+
+
+def test_the_ladder_has_every_row_on_the_same_window(trained: Trained) -> None:
+    ladder = trained.result.ladder
+    assert [row.name for row in ladder.rows] == [*ROWS, SHUFFLED]
+    assert [row.is_servable for row in ladder.rows] == [True] * 4 + [False]
+    assert ladder.served in ROWS
+    assert ladder.base_rate == ladder.num_frauds / ladder.num_transactions
+    for row in ladder.rows:
+        assert row.average_precision.low <= row.average_precision.value <= row.average_precision.high
+        assert row.card_precision.value <= row.card_ceiling
+    assert len({row.card_ceiling for row in ladder.rows}) == 1
+
+
+def test_the_ladder_s_figures_can_be_made_again_from_the_model(trained: Trained) -> None:
+    windows = trained.model.windows
+    context = GraphContext(trained.graph)
+    known = trained.snapshot.label_events.as_of(windows.test_targets_at, len(trained.graph))
+    at = np.arange(*np.searchsorted(trained.graph.available_at, [windows.test_start, windows.test_end]))
+    judged = at[(known[at] >= 0) & (trained.graph.event_time[at] + 7 * 86_400_000_000 <= windows.test_targets_at)]
+    for row in trained.result.ladder.rows[:4]:
+        logits = trained.model.score_positions(context, judged, row.name)
+        assert average_precision(known[judged] == 1, logits) == pytest.approx(row.average_precision.value, abs=1e-6)
+
+
+def test_windows_and_alert_budget_come_from_the_settings(trained: Trained) -> None:
+    windows = trained.model.windows
+    context = GraphContext(trained.graph)
+    low, high = np.searchsorted(trained.graph.available_at, [windows.validation_start, windows.validation_end])
+    validation = trained.model.probability(trained.model.score_positions(context, np.arange(low, high)))
+    alerts = (validation >= trained.model.threshold).mean()
+    assert 0 < alerts <= 0.02  # the budget is 1 % of the judged rows; a few more rows lie in the window
+
+
+def test_the_same_inputs_find_the_published_model(trained: Trained) -> None:
+    again = train(trained.workspace, trained.snapshot, trained.workspace.settings(train={"epochs": 1}))
+    assert again.reused
+    assert again.model_id == trained.result.model_id
+    assert again.ladder == trained.result.ladder
+    assert again.windows == trained.result.windows
+
+
+def test_another_seed_is_another_model(trained: Trained) -> None:
+    settings = trained.workspace.settings(train={"epochs": 1})
+    seen: list[str] = []
+
+    def stop(stage: str, fraction: float) -> None:
+        seen.append(stage)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # it did not find the published one: it started to train
+        train(trained.workspace, trained.snapshot, settings, seed=9, progress=stop)
+    assert seen == ["read"]
+
+
+def test_a_model_is_the_same_bytes_in_another_workspace(trained: Trained, tmp_path: Path) -> None:
+    other = train_small(Workspace.open(tmp_path))
+    assert other.result.model_id == trained.result.model_id
+    ours, theirs = (orjson.loads((t.result.path / MANIFEST).read_bytes())["files"] for t in (trained, other))
+    assert ours == theirs
+
+
+def test_a_short_snapshot_is_refused_with_the_missing_days(tmp_path: Path) -> None:
+    workspace = Workspace.open(tmp_path)
+    rows, labels = random_rows(500, seed=1, days=30)
+    snapshot = build_snapshot(workspace, rows, labels=labels)
+    with pytest.raises(TooLittleData, match="days are missing"):
+        train(workspace, snapshot, workspace.settings())
+    assert not workspace.models.exists() or not list(workspace.models.iterdir())
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_small(Workspace.open(tmp_path_factory.mktemp("tiny")), num_rows=1_500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["model.before_publish", "model.after_publish"])
+def test_killed_at_a_fail_point_it_ends_in_the_same_model(tiny: Trained, tmp_path: Path, point: str) -> None:
+    workspace = Workspace.open(tmp_path)
+    (tmp_path / "snapshots").symlink_to(tiny.workspace.snapshots)
+    log = tmp_path / "reached"
+    environment = os.environ | {VARIABLE: f"{point}:kill", LOG_VARIABLE: str(log)}
+    killed = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert log.read_text().split()[-1] == point
+    published = [path.name for path in workspace.models.iterdir() if not path.name.startswith(".")]
+    assert published == ([] if point == "model.before_publish" else [tiny.result.model_id])
+    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [tiny.result.model_id, str(point == "model.after_publish")]
+    model = Model.open(workspace.models / tiny.result.model_id)
+    assert digest(model.path) == digest(tiny.result.path)
+    assert Snapshot.open(workspace).id == model.snapshot_id
