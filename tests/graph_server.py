@@ -27,6 +27,9 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from tests.builders import DAY, START, Row, build_snapshot, random_rows, transaction
 
+# Half the processor time of a start; a load of test size gains nothing from the second compiler.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 IS_EXTERNAL = bool(os.environ.get("NEO4J_TEST_URI"))
 needs_managed_server = pytest.mark.skipif(IS_EXTERNAL, reason="NEO4J_TEST_URI names a server that is not ours to stop")
 
