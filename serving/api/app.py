@@ -31,6 +31,17 @@ DESCRIPTION = (
 
 def create_app(services: Services, *, api_key: str) -> FastAPI:
     """The application over its parts; everything but the open routes needs `api_key`."""
+    app = routed_app()
+    app.state.services = services
+    add_handlers(app)
+    app.add_middleware(BodyGuard)
+    app.add_middleware(Authentication, key=api_key)
+    app.add_middleware(RequestEnvelope, metrics=services.metrics)
+    return app
+
+
+def routed_app() -> FastAPI:
+    """The routes and their document alone."""
     app = FastAPI(
         title="ringfence",
         version=version("ringfence"),
@@ -41,16 +52,11 @@ def create_app(services: Services, *, api_key: str) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False},
     )
-    app.state.services = services
-    add_handlers(app)
     # Each router spells out its whole prefix: the route template in metrics and logs is the router's own.
     for router in (transactions, alerts, entities, investigations, models):
         app.include_router(router, dependencies=[Depends(bearer), Depends(key_header)])
     app.include_router(health)
     app.include_router(docs)
-    app.add_middleware(BodyGuard)
-    app.add_middleware(Authentication, key=api_key)
-    app.add_middleware(RequestEnvelope, metrics=services.metrics)
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return app
 

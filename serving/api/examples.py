@@ -37,7 +37,7 @@ SCORED: dict[str, Any] = {
     "threshold": 0.2177,
     "alert": True,
     "alert_id": "alert-0ae578d0e3e7",
-    "features": {"amount": 129.5, "source_count_1d": 4.0, "device_count_1d": None},
+    "features": {"amount": 129.5, "source_count_1d": 4.0},
 }
 QUARANTINED: dict[str, Any] = {
     "transaction_id": "tx-20250301-000018",
@@ -64,7 +64,7 @@ ALERT: dict[str, Any] = {
     "threshold": 0.2177,
     "origin": "api",
 }
-ALERT_PAGE = {"release_id": RELEASE, "alerts": [ALERT], "next_cursor": None}
+ALERT_PAGE = {"release_id": RELEASE, "alerts": [ALERT], "next_cursor": "pQ3nB0v7y1kXo2dZf6sUaVtbMTc0MDgyMDUwMF0"}
 ALERT_ANSWER = {"release_id": RELEASE, "alert": ALERT}
 
 PROFILE: dict[str, Any] = {
@@ -100,9 +100,9 @@ NEIGHBORHOOD: dict[str, Any] = {
             "available_at": "2025-03-01T09:15:00Z",
             "amount_minor": 12_950,
             "currency": "EUR",
-            "kind": "payment",
+            "kind": "capture",
             "outcome": "approved",
-            "refers_to": None,
+            "refers_to": "tx-20250228-000911",
             "parties": [DEVICE],
         }
     ],
