@@ -42,7 +42,7 @@ STOP_SECONDS = 20.0
 RELEASE_POLL_SECONDS = 2.0
 #: Pause before a state process that died is started again; doubled up to the second number.
 RESTART_SECONDS = (0.5, 30.0)
-MAX_CONCURRENT_REQUESTS = 256
+STATE_TIMEOUT_SECONDS = 30.0
 log = structlog.get_logger("ringfence.serve")
 
 
@@ -118,7 +118,7 @@ def serve(workspace: Workspace, settings: Settings, *, host: str, port: int) -> 
     with suppress(KeyboardInterrupt), _listening(host, port) as listener, _state_process(workspace) as state:
         metrics = ApiMetrics()
         contexts = _open_contexts(workspace, settings, metrics)
-        client = StateClient(workspace)
+        client = StateClient(workspace, timeout_seconds=STATE_TIMEOUT_SECONDS)
         state.wait_until_ready(client)
         try:
             with database(workspace) as engine, _following(contexts):
@@ -195,7 +195,6 @@ def _open_contexts(workspace: Workspace, settings: Settings, metrics: ApiMetrics
 def _run_http(services: Services, workspace: Workspace, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(services, api_key=workspace.secret(API_KEY_SECRET)),
-        limit_concurrency=MAX_CONCURRENT_REQUESTS,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=30,
         server_header=False,

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ingestion.workspace import Workspace
-from serving.state_protocol import LENGTH, StateUnavailable, encode, frame_length, socket_address
+from serving.state_protocol import LENGTH, StateTimeout, StateUnavailable, encode, frame_length, socket_address
 
 REMEDY = "Send it again in a few seconds; the state process is being started or catches up."
 
@@ -54,8 +54,10 @@ class StateClient:
         pooled = self._take()
         try:
             answer = self._exchange(pooled or self._connect(), frame, timeout_seconds)
+        except TimeoutError as error:
+            raise StateTimeout(f"The state process did not answer in time ({error}).", remedy=REMEDY) from error
         except OSError as error:
-            if pooled is None or isinstance(error, TimeoutError):
+            if pooled is None:
                 raise StateUnavailable(f"The state process does not answer ({error}).", remedy=REMEDY) from error
             answer = self._on_fresh_connection(frame, timeout_seconds)
         if not answer["ok"]:

@@ -28,6 +28,10 @@ class StateUnavailable(RetryLater):
     """The state process does not answer."""
 
 
+class StateTimeout(StateUnavailable):
+    """The state process took the request and did not answer in time; it may have done it."""
+
+
 def encode(message: dict[str, Any]) -> bytes:
     """One frame."""
     body = orjson.dumps(message)

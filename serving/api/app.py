@@ -17,11 +17,12 @@ from serving.api.entities.endpoints import router as entities
 from serving.api.errors import add_handlers
 from serving.api.health.endpoints import router as health
 from serving.api.investigations.endpoints import router as investigations
-from serving.api.middleware import BodyGuard, RequestEnvelope
+from serving.api.middleware import BodyGuard, LoadShedding, RequestEnvelope
 from serving.api.models.endpoints import router as models
 from serving.api.problems import Problem
 from serving.api.transactions.endpoints import router as transactions
 
+MAX_REQUESTS = 256
 DESCRIPTION = (
     "Scores transactions, lists alerts, shows entities as of a time and investigates. Times are RFC 3339 in UTC, money "
     "is integer minor units with an ISO 4217 code, ids are strings, personal keys are tokens. Errors are RFC 9457 "
@@ -29,13 +30,17 @@ DESCRIPTION = (
 )
 
 
-def create_app(services: Services, *, api_key: str) -> FastAPI:
-    """The application over its parts; everything but the open routes needs `api_key`."""
+def create_app(services: Services, *, api_key: str, max_requests: int = MAX_REQUESTS) -> FastAPI:
+    """The application over its parts; everything but the open routes needs `api_key`.
+
+    More than `max_requests` at once are turned away with 503.
+    """
     app = routed_app()
     app.state.services = services
     add_handlers(app)
     app.add_middleware(BodyGuard)
     app.add_middleware(Authentication, key=api_key)
+    app.add_middleware(LoadShedding, max_requests=max_requests)
     app.add_middleware(RequestEnvelope, metrics=services.metrics)
     return app
 

@@ -17,12 +17,14 @@ from serving.api.problems import (
     INVALID,
     MALFORMED,
     NOT_FOUND,
+    TIMEOUT,
     UNAVAILABLE,
     ApiError,
     ErrorItem,
     ProblemType,
     problem_response,
 )
+from serving.state_protocol import StateTimeout
 
 RETRY_AFTER_SECONDS = "2"
 log = structlog.get_logger("ringfence.api")
@@ -31,6 +33,7 @@ log = structlog.get_logger("ringfence.api")
 STATUS_OF: tuple[tuple[type[RingfenceError], ProblemType], ...] = (
     (UnknownSubject, NOT_FOUND),
     (IndexTooNew, CONFLICT),
+    (StateTimeout, TIMEOUT),
     (RetryLater, UNAVAILABLE),
     (ArtifactError, UNAVAILABLE),
     (UsageError, INVALID),
@@ -77,8 +80,8 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _ringfence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RingfenceError)
     problem = next((problem for kind, problem in STATUS_OF if isinstance(error, kind)), INTERNAL)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if problem is UNAVAILABLE else {}
-    if problem in (UNAVAILABLE, INTERNAL):  # what it says may name files of this machine
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if problem in (UNAVAILABLE, TIMEOUT) else {}
+    if problem.status >= 500:  # what it says may name files of this machine
         log.error("request.failed", error=type(error).__name__, what=error.what)
         return problem_response(problem, problem.meaning, instance=request.url.path, headers=headers)
     return problem_response(problem, str(error), instance=request.url.path, headers=headers)

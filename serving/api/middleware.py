@@ -1,6 +1,6 @@
 """What happens around every request: ids, log line, metrics, security headers, body limits, the last error handler.
 
-Plain ASGI, outermost first: `RequestEnvelope`, then authentication, then `BodyGuard`, then the routes.
+Plain ASGI, outermost first: `RequestEnvelope`, `LoadShedding`, authentication, `BodyGuard`, then the routes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.metrics import ApiMetrics
-from serving.api.problems import INTERNAL, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, problem_response
+from serving.api.problems import INTERNAL, TOO_LARGE, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE, problem_response
 from serving.api.tracing import RequestIds
 from serving.logs import where
 
@@ -75,6 +75,31 @@ class RequestEnvelope:
         route = getattr(scope.get("route"), "path", None)
         self._metrics.observe(method=scope["method"], route=route, status=status, seconds=seconds)
         log.info("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1_000, 1))
+
+
+class LoadShedding:
+    """503 at once for requests over what can be worked on; `/health/live` is always answered."""
+
+    def __init__(self, app: ASGIApp, *, max_requests: int) -> None:
+        self._app = app
+        self._max_requests = max_requests
+        self._num_requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/health/live":
+            await self._app(scope, receive, send)
+            return
+        if self._num_requests >= self._max_requests:
+            detail = "Too many requests are being worked on."
+            headers = {"Retry-After": "1"}
+            response = problem_response(UNAVAILABLE, detail, instance=scope["path"], headers=headers)
+            await response(scope, receive, send)
+            return
+        self._num_requests += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._num_requests -= 1
 
 
 class _BodyTooLarge(Exception):

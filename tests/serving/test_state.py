@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from serving.release import Release
 from serving.scoring import Scoring
 from serving.state import StateServer, run
 from serving.state_client import StateClient
-from serving.state_protocol import StateUnavailable, socket_path
+from serving.state_protocol import StateTimeout, StateUnavailable, socket_address, socket_path
 from tests.builders import DAY, START, transaction
 from tests.serving.fakes import NoHistory, PlainIntake, RecordingScorer
 from tests.serving.served import Served
@@ -200,6 +201,19 @@ def test_a_client_without_a_server_says_so_at_once(workspace: Workspace) -> None
     with pytest.raises(StateUnavailable, match="does not answer"):
         StateClient(workspace).score([row(1)])
     assert time.monotonic() - started < 1
+
+
+def test_a_server_that_hangs_is_a_timeout_and_not_asked_twice(workspace: Workspace) -> None:
+    workspace.state.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, socket_address(workspace) as address:
+        listener.bind(address)
+        listener.listen()
+        with pytest.raises(StateTimeout, match="in time"):
+            StateClient(workspace, timeout_seconds=0.2).score([row(1)])
+        listener.accept()[0].close()
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def start(workspace: Workspace) -> subprocess.Popen[bytes]:

@@ -6,13 +6,16 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from serving.api.app import create_app
 from serving.api.idempotency import ABANDONED_SECONDS, KEPT_SECONDS, Answer, IdempotencyStore
 from serving.api.problems import ApiError
-from serving.state_protocol import StateUnavailable
+from serving.state_protocol import StateTimeout, StateUnavailable
 from tests.serving.api.test_conventions import as_json
-from tests.serving.conftest import Api
+from tests.serving.conftest import API_KEY, Api
 
 
 def score(api: Api, *rows: dict[str, Any], status: int = 200, **headers: str) -> Any:
@@ -134,6 +137,33 @@ def test_a_failed_request_does_not_use_up_its_key(api: Api, monkeypatch: pytest.
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["type"] == "/problems/unavailable"
     assert score(api, row(api), **{"Idempotency-Key": "k"})[0]["status"] == "scored"
+
+
+def test_a_state_process_that_hangs_is_504(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hanging(_rows: object) -> None:
+        raise StateTimeout("The state process did not answer in time.")
+
+    monkeypatch.setattr(api.services.state, "score", hanging)
+    answer = api.client.post("/v1/transactions:score", json={"transactions": [row(api)]})
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "/problems/timeout" and answer.headers["retry-after"]
+
+
+def test_more_requests_than_can_be_worked_on_are_turned_away_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowded = TestClient(create_app(api.services, api_key=API_KEY, max_requests=1), headers={"X-API-Key": API_KEY})
+    seen: list[httpx.Response] = []
+
+    def slow(_rows: object) -> list[dict[str, Any]]:
+        seen.extend([crowded.get("/v1/models"), crowded.get("/health/live")])
+        return []
+
+    monkeypatch.setattr(api.services.state, "score", slow)
+    assert crowded.post("/v1/transactions:score", json={"transactions": [row(api)]}).status_code == 200
+    shed, live = seen
+    assert shed.status_code == 503 and shed.headers["retry-after"] == "1"
+    assert shed.json()["type"] == "/problems/unavailable"
+    assert live.status_code == 200
+    assert crowded.get("/v1/models").status_code == 200
 
 
 def test_keys_are_busy_kept_and_forgotten(api: Api) -> None:
