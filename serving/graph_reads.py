@@ -54,12 +54,12 @@ class ResilientStore:
         fallback: GraphStore,
         *,
         on_stale: Callable[[], None] | None = None,
-        pause_seconds: float = PAUSE_SECONDS,
+        pause_seconds: float | None = None,
     ) -> None:
         self._connect = connect
         self._fallback = fallback
         self._on_stale = on_stale
-        self._pause_seconds = pause_seconds
+        self._pause_seconds = PAUSE_SECONDS if pause_seconds is None else pause_seconds
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._is_looking = False

@@ -13,6 +13,8 @@ from ingestion.errors import GraphUnavailable
 from ingestion.graph.endpoint import Endpoint
 
 PATIENCE_SECONDS = 3.0
+#: A read is tried once more, after about a second: the driver's pauses double, a third try would come after 3 to 7.
+READ_RETRY_SECONDS = 0.75
 #: A load waits longer: a deadlock or a checkpoint is worth another try.
 LOAD_PATIENCE_SECONDS = 60.0
 # The driver warns of each retry; a retry that fails for good becomes an error of ours, with a remedy.
@@ -26,7 +28,7 @@ def connect(endpoint: Endpoint, *, patience: float = PATIENCE_SECONDS) -> neo4j.
         auth=(endpoint.user, endpoint.password) if endpoint.password else None,
         connection_timeout=min(patience, PATIENCE_SECONDS),
         connection_acquisition_timeout=min(patience, PATIENCE_SECONDS),
-        max_transaction_retry_time=patience,
+        max_transaction_retry_time=patience if patience > PATIENCE_SECONDS else READ_RETRY_SECONDS,
         notifications_min_severity="OFF",
         telemetry_disabled=True,
         user_agent="ringfence",
