@@ -40,6 +40,8 @@ from ingestion.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 
+#: Below it Spark's session is a short one.
+SHORT_ROWS = 500_000
 STAGES = ("start", "read", "check", "entities", "sequence", "labels", "features", "publish")
 
 
@@ -112,7 +114,7 @@ def ingest(
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
         try:
-            with spark_session(master, scratch=work / "spark") as session:
+            with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
                 return _Ingest(
                     workspace=workspace,
                     plan=plan,

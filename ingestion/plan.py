@@ -35,6 +35,12 @@ class IngestPlan:
         return len(self.files) - 1 if self.has_label_file else None
 
     @property
+    def num_rows(self) -> int:
+        """About how many rows the job will handle, the parent's with them."""
+        before = 0 if self.parent is None else int(self.parent.manifest["num_transactions"])
+        return before + sum(file.num_rows for file in self.files)
+
+    @property
     def new_sources(self) -> list[dict[str, Any]]:
         """Entries for the manifest."""
         return [{"name": file.name, "sha256": file.sha256, "mapping": self.mapping.digest} for file in self.files]

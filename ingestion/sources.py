@@ -26,6 +26,7 @@ from ingestion.errors import DataContractError
 from ingestion.pan import scrub
 
 PARQUET_ROWS = 262_144
+LEAST_ROWS = 20_000
 CSV_BYTES = 8_388_608
 BATCH_ROWS = 131_072
 _SUFFIXES = (".csv", ".parquet")
@@ -47,13 +48,17 @@ class DamagedFile(DataContractError):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """One file: `name` without card numbers, `sha256`, `kind` csv or parquet, and its columns in order."""
+    """One file: `name` without card numbers, `sha256`, `kind` csv or parquet, and its columns in order.
+
+    `num_rows` is a guess for a CSV file.
+    """
 
     path: Path
     name: str
     sha256: str
     kind: str
     columns: tuple[str, ...]
+    num_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +118,15 @@ def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) ->
     """Look at one file: its hash and columns. Raises `DamagedFile`."""
     kind = path.suffix.lower().removeprefix(".")
     name = scrub(path.name)
-    columns = _parquet_columns(path, name) if kind == "parquet" else _csv_columns(path, name, delimiter)
+    columns, num_rows = _parquet_header(path, name) if kind == "parquet" else _csv_header(path, name, delimiter)
     repeated = {column for column in columns if columns.count(column) > 1}
     if repeated:
         raise DataContractError(
             f"{name} has two columns named {sorted(repeated)[0]!r}.", remedy="Give each column a name of its own."
         )
-    return SourceFile(path=path, name=name, sha256=sha256 or file_sha256(path), kind=kind, columns=columns)
+    return SourceFile(
+        path=path, name=name, sha256=sha256 or file_sha256(path), kind=kind, columns=columns, num_rows=num_rows
+    )
 
 
 def pieces_of(file: SourceFile, index: int, *, workers: int, delimiter: str = ",") -> list[Piece]:
@@ -135,9 +142,10 @@ def read_piece(piece: Piece, wanted: Sequence[str]) -> Iterator[RawRows]:
     return _read_parquet(piece, columns) if piece.kind == "parquet" else _read_csv(piece, columns)
 
 
-def _parquet_columns(path: Path, name: str) -> tuple[str, ...]:
+def _parquet_header(path: Path, name: str) -> tuple[tuple[str, ...], int]:
     try:
-        return tuple(pq.ParquetFile(path).schema_arrow.names)
+        file = pq.ParquetFile(path)
+        return tuple(file.schema_arrow.names), file.metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile.of(name, error) from error
 
@@ -148,8 +156,9 @@ def _parquet_pieces(file: SourceFile, index: int, workers: int) -> list[Piece]:
         counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile.of(file.name, error) from error
-    # A piece decodes its row group from the start: few pieces a group, so that little is decoded twice.
-    most = max(PARQUET_ROWS, -(-sum(counts) // (4 * workers)))
+    # Every worker has work; but a piece decodes its row group from the start, so few pieces a group.
+    total = sum(counts)
+    most = max(min(PARQUET_ROWS, -(-total // workers)), -(-total // (4 * workers)), LEAST_ROWS)
     pieces: list[Piece] = []
     first = 1
     for group, rows in enumerate(counts):
@@ -220,7 +229,7 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
-def _csv_columns(path: Path, name: str, delimiter: str) -> tuple[str, ...]:
+def _csv_header(path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
     with path.open("rb") as file:
         head = file.read(CSV_BYTES)
     records = find_records(head, delimiter=delimiter)
@@ -230,7 +239,8 @@ def _csv_columns(path: Path, name: str, delimiter: str) -> tuple[str, ...]:
         text = head[: int(records.end[0])].removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataContractError(f"The header of {name} is not UTF-8.", remedy="Write the file in UTF-8.") from error
-    return tuple(column.strip() for column in next(csv.reader([text], delimiter=delimiter)))
+    columns = tuple(column.strip() for column in next(csv.reader([text], delimiter=delimiter)))
+    return columns, path.stat().st_size * len(records) // len(head)
 
 
 def _csv_pieces(file: SourceFile, index: int, workers: int, delimiter: str) -> list[Piece]:

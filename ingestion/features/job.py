@@ -24,7 +24,9 @@ Batches = Iterator[pa.RecordBatch]
 #: Rows of one partition of the wide matrix: it is held in memory.
 ROWS_A_PART = 131_072
 _EVENT = -1
-_STREAM = ("role", "party", "available_at", "rank", "position")
+#: What sorts a stream: the first column alone tells parties of a role apart, so that most comparisons end there.
+_STREAM = ("group", "available_at", "place")
+_LABEL_PLACE = -1
 _VALUES = "role int, position bigint, values binary, transaction_id string"
 _VALUES_ARROW = pa.schema(
     [("role", pa.int32()), ("position", pa.int64()), ("values", pa.binary()), ("transaction_id", pa.string())]
@@ -63,20 +65,21 @@ def features(
 def role_streams(
     transactions: DataFrame, labels: DataFrame, spec: FeatureSpec, currencies: Sequence[str]
 ) -> DataFrame | None:
-    """Rows (role, party, available_at, rank, position, time, value, currency) of every role with windows.
+    """Rows (group, available_at, place, time, value, currency) of every role with windows.
 
-    `role` is an index into `spec.roles`; `position` of a label row says nothing. None for a spec without windows.
+    `group` is entity id x number of roles + index of the role in `spec.roles`; `place` is the position of a
+    transaction, -1 for a label, which so comes first of what is available at one time. None for a spec without
+    windows.
     """
     streams: DataFrame | None = None
     code = F.array_position(F.array(*[F.lit(name) for name in currencies]), F.col("currency")) - F.lit(1)
     for index, role in enumerate(spec.roles):
         party = F.col(f"entity_{role}")
+        group = (party * F.lit(len(spec.roles)) + F.lit(index)).alias("group")
         transaction_rows = transactions.where(party.isNotNull()).select(
-            F.lit(index).alias("role"),
-            party.alias("party"),
+            group,
             F.unix_micros("available_at").alias("available_at"),
-            F.lit(TRANSACTION_ROW).alias("rank"),
-            F.col("position"),
+            F.col("position").alias("place"),
             F.unix_micros("event_time").alias("time"),
             F.col("amount_minor").alias("value"),
             code.cast("int").alias("currency"),
@@ -85,11 +88,9 @@ def role_streams(
         if spec.family(role)[1] is not None:
             streams = streams.unionByName(
                 labels.where(party.isNotNull()).select(
-                    F.lit(index).alias("role"),
-                    party.alias("party"),
+                    group,
                     F.unix_micros("known_at").alias("available_at"),
-                    F.lit(LABEL_ROW).alias("rank"),
-                    F.col("position"),
+                    F.lit(_LABEL_PLACE).cast("bigint").alias("place"),
                     F.unix_micros("known_at").alias("time"),
                     (F.col("label") == "fraud").cast("bigint").alias("value"),
                     F.lit(0).alias("currency"),
@@ -106,9 +107,7 @@ def role_values(streams: DataFrame, spec: FeatureSpec, currencies: Sequence[str]
         for part in whole_parties(batches):
             yield from _values_of_parties(part, spec, exponents)
 
-    return (
-        streams.repartition(num_partitions, "role", "party").sortWithinPartitions(*_STREAM).mapInArrow(replay, _VALUES)
-    )
+    return streams.repartition(num_partitions, "group").sortWithinPartitions(*_STREAM).mapInArrow(replay, _VALUES)
 
 
 def event_values(transactions: DataFrame, spec: FeatureSpec) -> DataFrame:
@@ -132,7 +131,7 @@ def event_values(transactions: DataFrame, spec: FeatureSpec) -> DataFrame:
 
 
 def whole_parties(batches: Batches) -> Iterator[pa.Table]:
-    """Regroup sorted batches so that no party of a role is split."""
+    """Regroup batches sorted by group so that no party of a role is split."""
     rest: pa.Table | None = None
     for batch in batches:
         table = pa.Table.from_batches([batch])
@@ -193,22 +192,27 @@ def _columns_of_roles(spec: FeatureSpec) -> dict[int, list[int]]:
 
 
 def _values_of_parties(part: pa.Table, spec: FeatureSpec, exponents: Ints) -> Batches:
-    roles = _ints(part.column("role"))
-    for index in np.unique(roles).tolist():
-        begin, end = np.searchsorted(roles, [index, index + 1])
-        rows = part.slice(begin, end - begin)
+    """Values of whole parties; `part` holds those of all roles, mixed."""
+    party, role = np.divmod(_ints(part.column("group")), len(spec.roles))
+    place = _ints(part.column("place"))
+    rank = np.where(place == _LABEL_PLACE, LABEL_ROW, TRANSACTION_ROW)
+    time, value, currency = (_ints(part.column(name)) for name in ("time", "value", "currency"))
+    for index, name in enumerate(spec.roles):
+        rows = np.flatnonzero(role == index)
+        if len(rows) == 0:
+            continue
         stream = PartyStream(
-            party=_ints(rows.column("party")),
-            rank=_ints(rows.column("rank")),
-            time=_ints(rows.column("time")),
-            value=_ints(rows.column("value")),
-            currency=_ints(rows.column("currency")),
+            party=party[rows],
+            rank=rank[rows],
+            time=time[rows],
+            value=value[rows],
+            currency=currency[rows],
             exponents=exponents,
         )
-        values = role_features(spec, spec.roles[index], stream)
-        is_transaction = np.flatnonzero(stream.rank == TRANSACTION_ROW)
-        position = rows.column("position").take(pa.array(is_transaction)).combine_chunks()
-        yield _values_batch(index, position, values[is_transaction], pa.nulls(len(is_transaction), pa.string()))
+        values = role_features(spec, name, stream)
+        scored = np.flatnonzero(stream.rank == TRANSACTION_ROW)
+        ids = pa.nulls(len(scored), pa.string())
+        yield _values_batch(index, pa.array(place[rows][scored]), values[scored], ids)
 
 
 def _values_batch(role: int, position: pa.Array, values: Floats, ids: pa.Array) -> pa.RecordBatch:
@@ -227,12 +231,9 @@ def _floats(packed: pa.ChunkedArray, width: int) -> Floats:
 
 
 def _last_party_begin(table: pa.Table) -> int:
-    """Where the last party of a sorted table begins."""
-    begin = 0
-    for name in ("role", "party"):
-        values = _ints(table.column(name).slice(begin))
-        begin += int(np.searchsorted(values, values[-1]))
-    return begin
+    """Where the last party of a table sorted by group begins."""
+    groups = _ints(table.column("group"))
+    return int(np.searchsorted(groups, groups[-1]))
 
 
 def _ints(values: pa.Array | pa.ChunkedArray) -> Ints:

@@ -1,0 +1,34 @@
+"""The Spark feature job over a history, read back as a matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ingestion.artifacts import read_parquet
+from ingestion.features.job import features, wide_schema
+from ingestion.features.spec import FeatureSpec
+from ingestion.jobs.parts import write_parts
+from tests.leakage.histories import CURRENCIES, Floats, History, as_tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, folder: Path) -> Floats:
+    """(N, F) by the Spark job; the ids are checked to be in order."""
+    transactions, labels = (spark.createDataFrame(table) for table in as_tables(history))
+    values, make = features(
+        transactions.repartition(3),
+        labels.repartition(2),
+        spec,
+        currencies=CURRENCIES,
+        num_partitions=4,
+        num_rows=len(history),
+    )
+    write_parts(values, [(folder, wide_schema(spec))], make=make)
+    table = read_parquet(folder)
+    assert table.column("transaction_id").to_pylist() == [f"t{index:06d}" for index in range(len(history))]
+    return np.stack([table.column(name).to_numpy() for name in spec.names], axis=1)
