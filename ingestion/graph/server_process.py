@@ -114,7 +114,7 @@ def failed_start(home: Path) -> GraphServerFailed:
     """The error of a server that ended by itself, with the end of its log."""
     log = home / _LOG
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    telling = [line for line in lines if "ERROR" in line or "Caused by" in line or "Error" in line]
+    telling = [line for line in lines if re.search("ERROR|Exception|Error:", line) and not line.startswith("\tat")]
     said = " / ".join(line.strip()[:300] for line in (telling or lines)[-3:])
     return GraphServerFailed(f"The graph server did not start: {said or 'it said nothing'}.", remedy=f"See {log}.")
 
