@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ingestion.workspace import Workspace
-from tests.graphml.trained import Trained, train_small
+from tests.graphml.trained import Trained, shared_training
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Read it only: it is shared."""
-    return train_small(Workspace.open(tmp_path_factory.mktemp("trained")))
+    return shared_training(tmp_path_factory)

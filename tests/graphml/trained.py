@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from graphml.graph import TransactionGraph
 from graphml.model import Model
 from graphml.online import OnlineEvent, OnlineScorer
@@ -41,6 +43,11 @@ def train_small(workspace: Workspace, *, num_rows: int = NUM_ROWS, seed: int = 5
         result=result,
         model=Model.open(result.path),
     )
+
+
+def shared_training(factory: pytest.TempPathFactory) -> Trained:
+    """The one training of a test session; whoever asks next finds the published model."""
+    return train_small(Workspace.open(factory.getbasetemp() / "trained-small"))
 
 
 class Replay:
