@@ -38,14 +38,14 @@ class SageTraining:
 
     fanouts: tuple[int, int] = (16, 8)
     width: int = 64
-    dropout: float = 0.1
+    dropout: float = 0.3
     epochs: int = 8
     patience: int = 3
     batch_size: int = 512
     negatives: int = 20
     seeds_per_epoch: int = 8_192
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
     clip_norm: float = 1.0
     seed: int = 0
 
