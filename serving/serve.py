@@ -64,16 +64,20 @@ class StateProcess:
                     f"The state process ended with exit code {code} before it was ready.",
                     remedy="Its last log lines above say why; mend that and start again.",
                 )
-            try:
-                client.status(timeout_seconds=1.0)
-            except StateUnavailable:
-                time.sleep(0.1)
-            else:
+            if self._answers(client):
                 self._guard.start()
                 return
+            time.sleep(0.1)
         raise RetryLater(
             f"The state process was not ready in {START_SECONDS:.0f} s.", remedy="Look at its log lines; start again."
         )
+
+    def _answers(self, client: StateClient) -> bool:
+        """Whether our own child answers, and not one of another `serve`, which would make ours end soon."""
+        try:
+            return bool(client.status(timeout_seconds=1.0)["pid"] == self._child.pid)
+        except StateUnavailable:
+            return False
 
     def stop(self) -> None:
         """End it, by SIGTERM first."""
@@ -138,7 +142,8 @@ def serve(workspace: Workspace, settings: Settings, *, host: str, port: int) -> 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # asyncio turns Nagle's algorithm off (40 ms an answer) only where the protocol is named.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -26,7 +26,7 @@ def investigation_id(*, release_id: str, subject: str, as_of: int) -> str:
     """The same question of the same release has the same id: its answer does not change.
 
     >>> investigation_id(release_id="release-1", subject="account:a", as_of=5)
-    'investigation-0ccda6ef2b1f'
+    'investigation-493cbf744823'
     """
     return f"investigation-{short_hash([release_id, subject, as_of])}"
 
