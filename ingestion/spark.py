@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,9 +39,10 @@ class SparkJobFailed(IngestionError):
 
     @classmethod
     def of(cls, error: PySparkException) -> SparkJobFailed:
-        """The error with the last line of what Spark says, where a worker's own exception stands."""
+        """The error with what Spark says last, up to a quoted value: a value may be personal."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\tat ")]
         told = next((line for line in reversed(lines) if "Error" in line or "Exception" in line), type(error).__name__)
+        told = re.split(r"['\"\u2018`]", told)[0]
         return cls(
             f"A Spark job failed: {told[:300]}.",
             remedy="Check free memory and disk, and run the same command again; nothing was published.",

@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 from ingestion.canonical import HASH, hash_sum, label_hashes, transaction_hashes
 from ingestion.contract_rows import label_columns, labels_of_column, labels_of_file, quarantine_of, transactions_of
 from ingestion.contracts import LABEL, QUARANTINE, TRANSACTION
+from ingestion.errors import DataContractError, MappingError
 from ingestion.jobs.parts import part_name
 from ingestion.mapping import LabelColumn, LabelFile, Mapping
 from ingestion.privacy import ORIGINALS, Tokenizer
@@ -31,6 +32,7 @@ _ORIGIN = [pa.field("row_hash", HASH), pa.field("file", pa.int32()), pa.field("l
 ROWS = pa.schema([*TRANSACTION, *_ORIGIN])
 LABEL_ROWS = pa.schema([*LABEL, *_ORIGIN])
 
+_REFUSALS = {refusal.__name__: refusal for refusal in (DataContractError, DamagedFile, MappingError)}
 _REPORT = "piece int, counts string, token string, type string, original string"
 _REPORT_ARROW = pa.schema(
     [("piece", pa.int32())] + [(name, pa.string()) for name in ("counts", "token", "type", "original")]
@@ -89,8 +91,8 @@ class Reader:
                 counts["num_labels"] += tables["labels"].num_rows if "labels" in tables else 0
                 for name in ("rows", "labels"):
                     counts["hash_sum"] += hash_sum(tables[name].column("row_hash")) if name in tables else 0
-        except DamagedFile as error:
-            counts["damaged"] = [error.what, error.remedy]
+        except DataContractError as error:  # the driver raises it again: an exception of a worker loses its class
+            counts["refused"] = [type(error).__name__, error.what, error.remedy]
         for writer in writers.values():
             writer.close()
         counts |= {"hash_sum": f"{counts['hash_sum']:x}", "currencies": sorted(currencies)}
@@ -136,7 +138,7 @@ class Reader:
 
 
 def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> ReadResult:
-    """Read all pieces, one task each. Raises `DamagedFile` for a damaged one."""
+    """Read all pieces, one task each. Raises what a worker refused: `DamagedFile`, `MappingError`."""
     for name in ("rows", "labels", "quarantine"):
         (Path(reader.folder) / name).mkdir(parents=True)
 
@@ -150,9 +152,9 @@ def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> 
     result = ReadResult()
     for text in report.column("counts").drop_null().to_pylist():
         counts = orjson.loads(text)
-        if "damaged" in counts:
-            what, remedy = counts["damaged"]
-            raise DamagedFile(what, remedy=remedy)
+        if "refused" in counts:
+            name, what, remedy = counts["refused"]
+            raise _REFUSALS[name](what, remedy=remedy)
         result.add(counts)
     result.originals = report.filter(report.column("token").is_valid()).select(ORIGINALS.names).cast(ORIGINALS)
     return result

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ from ingestion.artifacts import read_parquet
 from ingestion.contracts import TRANSACTION
 from ingestion.errors import DataContractError, MappingError
 from ingestion.ingest import IngestResult, ingest
-from ingestion.mapping import Mapping, load_mapping
+from ingestion.mapping import Mapping, TimeField, load_mapping
 from ingestion.privacy import Tokenizer, is_token
 from ingestion.snapshot import Snapshot
 from ingestion.sources import DamagedFile
@@ -336,6 +337,18 @@ def test_a_missing_column_says_which_exist(tmp_path: Path) -> None:
     source.write_text("id,when\n1,2\n")
     with pytest.raises(MappingError, match=r"cards.csv.*Columns that exist: id, when"):
         run(Workspace.open(tmp_path / "workspace"), source)
+
+
+def test_a_column_that_no_time_can_come_from_is_a_mapping_error(tmp_path: Path) -> None:
+    """It is found by a worker, and reaches the user as what it is."""
+    naive = MAPPING.model_copy(
+        update={"fields": MAPPING.fields.model_copy(update={"known_at": TimeField(column="when")})}
+    )
+    source = write_source(tmp_path, GOOD[:20])
+    table = pq.read_table(source)
+    pq.write_table(table.append_column("when", table["event_time"].cast(pa.timestamp("ms"))), source)
+    with pytest.raises(MappingError, match="says no time zone"):
+        run(Workspace.open(tmp_path / "workspace"), source, naive)
 
 
 def test_labels_without_a_transaction_and_contrary_ones_are_told(tmp_path: Path) -> None:
