@@ -141,7 +141,7 @@ def test_served_for_real(running: Running) -> None:
     assert not socket_path(served.workspace).exists()
 
 
-def test_a_second_server_of_the_same_workspace_or_port_is_refused(running: Running) -> None:
+def test_a_second_server_is_refused_and_the_state_process_ends_with_its_parent(running: Running) -> None:
     port = int(str(running.client.base_url).rsplit(":", 1)[-1])
     for taken in (port, 0):
         second = start(running.served, taken)
@@ -149,9 +149,7 @@ def test_a_second_server_of_the_same_workspace_or_port_is_refused(running: Runni
         assert second.returncode == 1  # RetryLater, raised by the call; the command line makes it 75
     assert running.client.get("/health/ready").status_code == 200
 
-
-def test_the_state_process_ends_with_its_parent(running: Running) -> None:
     state_pid = running.state_pid()
     running.process.kill()
     running.process.wait()
-    wait_for(lambda: not psutil.pid_exists(state_pid), 20)
+    wait_for(lambda: not psutil.pid_exists(state_pid), 20)  # it notices that its parent is gone
