@@ -145,7 +145,10 @@ def test_a_second_server_is_refused_and_the_state_process_ends_with_its_parent(r
     port = int(str(running.client.base_url).rsplit(":", 1)[-1])
     for taken in (port, 0):
         second = start(running.served, taken)
-        _, _ = second.communicate(timeout=START_SECONDS)
+        try:
+            second.communicate(timeout=START_SECONDS)
+        finally:
+            second.kill()
         assert second.returncode == 1  # RetryLater, raised by the call; the command line makes it 75
     assert running.client.get("/health/ready").status_code == 200
 
