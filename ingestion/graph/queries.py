@@ -74,19 +74,21 @@ _MARKER = "MATCH (m:RingfenceGraph) RETURN m.lineage, m.batch, m.snapshot_id"
 _TRANSACTION_LIST = """[t.tx, startNode(t).key, endNode(t).key, t.event_time, t.known_at, t.available_at,
   t.amount_minor, t.currency, t.kind, t.outcome, t.refers_to, coalesce(t.parties, [])]"""
 _VISIBLE = "t.available_at <= $as_of AND t.batch <= $batch"
-#: Transactions `t` that name the entity `e` in any role.
-_OF_ENTITY = f"""
-  CALL (e) {{
-    MATCH (e)-[t:TRANSACTED]-() WHERE {_VISIBLE} RETURN t
-    UNION
-    MATCH (e)<-[:USES]-(user:Entity) WITH DISTINCT e, user
-    MATCH (user)-[t:TRANSACTED]->() WHERE e.key IN t.parties AND {_VISIBLE} RETURN t
-  }}
-"""
+#: A transfer to oneself is matched once.
+_IS_END = f"MATCH (e)-[t:TRANSACTED]-() WHERE {_VISIBLE}"
+#: Transactions that name the entity as a further party alone: found through those who use it.
+_IS_PARTY = f"""
+  MATCH (e)<-[:USES]-(user:Entity) WITH DISTINCT e, user
+  MATCH (user)-[t:TRANSACTED]->(target) WHERE user <> e AND target <> e AND e.key IN t.parties AND {_VISIBLE}"""
+_NEWEST_FIRST = "ORDER BY t.available_at DESC, t.event_time DESC, t.tx DESC LIMIT $limit"
 _NEWEST = f"""
 CALL (e) {{
-  {_OF_ENTITY}
-  WITH t ORDER BY t.available_at DESC, t.event_time DESC, t.tx DESC LIMIT $limit
+  CALL (e) {{
+    {_IS_END} RETURN t {_NEWEST_FIRST}
+    UNION ALL
+    {_IS_PARTY} RETURN t {_NEWEST_FIRST}
+  }}
+  WITH t {_NEWEST_FIRST}
   RETURN collect({_TRANSACTION_LIST}) AS transactions
 }}
 """
@@ -107,12 +109,13 @@ RETURN key, transactions, uses
 NUM_LINKS = f"""
 UNWIND $keys AS key
 MATCH (e:Entity {{key: key}})
-CALL (e) {{ {_OF_ENTITY} RETURN count(t) AS num_transactions }}
+CALL (e) {{ {_IS_END} RETURN count(t) AS num_as_end }}
+CALL (e) {{ {_IS_PARTY} RETURN count(t) AS num_as_party }}
 CALL (e) {{
   MATCH (e)-[u:USES]-() WHERE u.first_known_at <= $as_of AND u.batch <= $batch
   RETURN count(DISTINCT [startNode(u).key, endNode(u).key]) AS num_uses
 }}
-RETURN key, num_transactions, num_uses
+RETURN key, num_as_end + num_as_party, num_uses
 """
 COUNT_ENTITIES = """
 MATCH (e:Entity) WHERE e.batch <= $batch
