@@ -17,8 +17,8 @@ from ingestion.contracts import LABEL, LABELS, MICROSECONDS_PER_DAY, PARTY, QUAR
 from ingestion.mapping import LabelColumn, LabelFile, Mapping, TextField, TypeColumn
 from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.parsing import Parsed, clean_text, parse_amounts, parse_times
+from ingestion.pieces import RawRows
 from ingestion.quality import REMEDIES, Faults, find_faults
-from ingestion.sources import RawRows
 
 #: TRANSACTION before validation: any field may be null.
 LOOSE = pa.schema([field.with_nullable(True) for field in TRANSACTION])

@@ -10,8 +10,9 @@ from ingestion.artifacts import file_sha256
 from ingestion.contract_rows import label_columns
 from ingestion.errors import DataContractError, MappingError
 from ingestion.mapping import LabelFile, Mapping, require_columns
+from ingestion.pieces import SourceFile
 from ingestion.snapshot import Snapshot
-from ingestion.sources import SourceFile, find_files, open_file
+from ingestion.sources import find_files, open_file
 from ingestion.workspace import Workspace
 
 

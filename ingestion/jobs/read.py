@@ -25,8 +25,9 @@ from ingestion.contracts import LABEL, QUARANTINE, TRANSACTION
 from ingestion.errors import DataContractError, MappingError
 from ingestion.jobs.parts import part_name
 from ingestion.mapping import LabelColumn, LabelFile, Mapping
+from ingestion.pieces import DamagedFile, Piece, RawRows
 from ingestion.privacy import ORIGINALS, Tokenizer
-from ingestion.sources import DamagedFile, Piece, RawRows, read_piece
+from ingestion.sources import read_piece
 
 _ORIGIN = [pa.field("row_hash", HASH), pa.field("file", pa.int32()), pa.field("line", pa.int64())]
 ROWS = pa.schema([*TRANSACTION, *_ORIGIN])

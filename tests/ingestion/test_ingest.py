@@ -19,9 +19,9 @@ from ingestion.contracts import TRANSACTION
 from ingestion.errors import DataContractError, MappingError
 from ingestion.ingest import IngestResult, ingest
 from ingestion.mapping import Mapping, TimeField, load_mapping
+from ingestion.pieces import DamagedFile
 from ingestion.privacy import Tokenizer, is_token
 from ingestion.snapshot import Snapshot
-from ingestion.sources import DamagedFile
 from ingestion.vault import Vault
 from ingestion.workspace import Workspace
 from tests.builders import DAY, START, Row, build_snapshot, label, random_rows, transaction

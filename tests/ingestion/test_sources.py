@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion import sources
+from ingestion import csv_source
 from ingestion.errors import DataContractError, MappingError
 from ingestion.mapping import require_columns
-from ingestion.sources import BrokenRow, DamagedFile, find_files, open_file, pieces_of, read_piece
+from ingestion.pieces import BrokenRow, DamagedFile
+from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
 COLUMNS = ("id", "amount", "memo")
 
@@ -34,7 +35,7 @@ def rows_of(
 
 def test_csv_in_many_pieces_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Quoted line ends, blank lines and pieces that end anywhere: ids are their own line numbers."""
-    monkeypatch.setattr(sources, "CSV_BYTES", 4_096)
+    monkeypatch.setattr(csv_source, "PIECE_BYTES", 4_096)
     lines, line = ["id,amount,memo"], 2
     for number in range(6_000):
         memo = '"two\nlines, and ""more"""' if number % 7 == 0 else "plain"
