@@ -1,9 +1,9 @@
 """The Python API in one file: names are loaded when they are first used, so `import ringfence` is light.
 
-    import ringfence
-    workspace = ringfence.Workspace.open("workspace-demo")
-    snapshot = ringfence.Snapshot.open(workspace)
-    snapshot.features().shape
+import ringfence
+workspace = ringfence.Workspace.open("workspace-demo")
+snapshot = ringfence.Snapshot.open(workspace)
+snapshot.features().shape
 """
 
 from __future__ import annotations

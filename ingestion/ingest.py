@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -89,6 +89,7 @@ def ingest(
     master: str = LOCAL,
     max_bad_share: float = 0.01,
     new_lineage: bool = False,
+    unreviewed_alerts: Collection[str] = (),
     now: int | None = None,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -97,6 +98,7 @@ def ingest(
     Args:
         max_bad_share: share of bad rows, duplicates left out, above which nothing is published.
         new_lineage: leave what the workspace holds behind and begin a new source lineage.
+        unreviewed_alerts: ids of transactions that are an alert without a review: they never mature (DESIGN 4).
         now: our clock in µs, for times in the future; the wall clock when it is None.
         progress: told the name of each stage (of STAGES) with 0.0 as it begins and 1.0 as it ends.
 
@@ -123,6 +125,7 @@ def ingest(
                     clock=clock,
                     now=time.time_ns() // 1_000 if now is None else now,
                     max_bad_share=max_bad_share,
+                    unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
                 ).run()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -139,6 +142,7 @@ class _Ingest:
     clock: _Clock
     now: int
     max_bad_share: float
+    unreviewed_alerts: tuple[str, ...]
 
     def run(self) -> IngestResult:
         self.clock.stage("read")
@@ -241,6 +245,7 @@ class _Ingest:
             folder=folder,
             work=self.work,
             parent=None if parent is None else parent.path,
+            unreviewed_alerts=self.unreviewed_alerts,
         )
         return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
 
@@ -253,7 +258,7 @@ class _Ingest:
         before = {} if plan.parent is None else plan.parent.manifest
         rows_hash = as_hex((int(before.get("rows_hash", "0"), 16) + accepted.hash_sum) % MODULUS)
         spec = _plain(self._spec)
-        identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id")]
+        identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id"), *self.unreviewed_alerts]
         snapshot_id = "snap-" + short_hash(identity, length=16)
         return vars(built) | {
             "id": snapshot_id,

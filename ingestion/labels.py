@@ -41,17 +41,24 @@ class LabelEvents:
 
 
 def matured_labels(
-    *, event_time: Ints, can_mature: NDArray[np.bool_], labels: LabelEvents, maturity: int, horizon: int
+    *,
+    event_time: Ints,
+    available_at: Ints,
+    can_mature: NDArray[np.bool_],
+    labels: LabelEvents,
+    maturity: int,
+    horizon: int,
 ) -> LabelEvents:
-    """The `matured` labels: legitimate at `event_time + maturity` (µs) unless a label was known by then.
+    """The `matured` labels: legitimate at `event_time + maturity` (µs), or on arrival if that is later, unless a label
+    was known by then.
 
     Args:
-        event_time: (N,) of every transaction, in sequence order.
+        event_time: (N,) of every transaction, in sequence order; `available_at` (N,) likewise.
         can_mature: (N,) False for what was declined or blocked, or is an alert not yet reviewed.
         labels: explicit labels.
         horizon: end of the data, µs: nothing matures after it.
     """
-    matures_at = event_time + maturity
+    matures_at = np.maximum(event_time + maturity, available_at)
     first_label = np.full(len(event_time), np.iinfo(np.int64).max)
     np.minimum.at(first_label, labels.position, labels.known_at)
     position = np.flatnonzero(can_mature & (matures_at <= horizon) & (first_label > matures_at))

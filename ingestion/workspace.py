@@ -96,8 +96,11 @@ class Workspace:
 
     @contextmanager
     def lock(self, *, doing: str) -> Iterator[None]:
-        """The writers' lock: one job at a time writes artefacts; a job may take it again. Raises `RetryLater` when another holds it."""
-        lock = FileLock(self.root / "lock", is_singleton=True)  # one stage may hold it inside a job that does
+        """The writers' lock: one job at a time writes artefacts; the job's own stages may take it again.
+
+        Raises `RetryLater` when another job holds it.
+        """
+        lock = FileLock(self.root / "lock", is_singleton=True)
         try:
             with lock.acquire(timeout=0):
                 yield

@@ -25,7 +25,8 @@ from ingestion.mapping import load_mapping
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from retrieval.index import build_index
-from serving.alerts import Alert, write_alerts
+from serving.alerts import Alert, alerted_transactions, write_alerts
+from serving.database import database
 from serving.progress import StageLog
 
 
@@ -44,6 +45,8 @@ def ingest_table(
     """Table -> snapshot (Spark)."""
     if not source.exists():
         raise UsageError(f"{source} does not exist.", remedy="Name a CSV or Parquet file, or a folder of them.")
+    with database(workspace) as engine:
+        alerts = alerted_transactions(engine)  # those that were reviewed have a label of their own
     with stages.stage("ingest") as stage:
         result = ingest(
             workspace,
@@ -51,6 +54,7 @@ def ingest_table(
             load_mapping(mapping),
             master=master,
             max_bad_share=max_bad_share,
+            unreviewed_alerts=alerts,
             progress=stage,
         )
         stage.output = {

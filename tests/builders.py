@@ -10,7 +10,7 @@ Times are µs since 1970. A row is a dictionary with the fields of `contracts.TR
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,7 @@ def build_snapshot(
     lineage: str = "lineage-test",
     alert_party: str = "source",
     mapping: Row | None = None,
+    unreviewed_alerts: Collection[str] = (),
     set_current: bool = True,
 ) -> Snapshot:
     """Publish a snapshot of the rows and labels, after the parent's when there is one, as an ingest would.
@@ -121,7 +122,7 @@ def build_snapshot(
     if parent:
         old = parent.labels()
         explicit = pa.concat_tables([old.filter(pc.not_equal(old.column("origin"), "matured")), explicit])
-    all_labels = _with_matured(table, explicit, maturity_days)
+    all_labels = _with_matured(table, explicit, maturity_days, unreviewed_alerts)
     features = _features(table, wide_spec, roles, entity_NR, all_labels)
     for index, role in enumerate(roles):
         dense = pa.array(entity_NR[:, index], mask=entity_NR[:, index] < 0)
@@ -286,17 +287,19 @@ def _entities(table: pa.Table, roles: tuple[str, ...], parent: Snapshot | None) 
     return pa.Table.from_pylist(rows, schema=ENTITY), entity_NR
 
 
-def _with_matured(table: pa.Table, explicit: pa.Table, maturity_days: int) -> pa.Table:
+def _with_matured(table: pa.Table, explicit: pa.Table, maturity_days: int, unreviewed: Collection[str]) -> pa.Table:
     """Explicit and matured labels in sequence order."""
     event_time, available_at = _ints(table, "event_time"), _ints(table, "available_at")
+    ids = table.column("transaction_id").to_pylist()
+    approved = pc.equal(table.column("outcome"), "approved").to_numpy()
     matured = matured_labels(
         event_time=event_time,
-        can_mature=pc.equal(table.column("outcome"), "approved").to_numpy(),
+        available_at=available_at,
+        can_mature=approved & np.asarray([name not in unreviewed for name in ids], bool),
         labels=_label_events(table, explicit),
         maturity=maturity_days * DAY,
         horizon=int(available_at.max(initial=0)),
     )
-    ids = table.column("transaction_id").to_pylist()
     rows = [
         label(ids[position], int(known_at), "legitimate", origin="matured")
         for position, known_at in zip(matured.position, matured.known_at, strict=True)

@@ -60,6 +60,7 @@ class Builder:
     folder: Path
     work: Path
     parent: Path | None
+    unreviewed_alerts: tuple[str, ...] = ()
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
@@ -124,8 +125,12 @@ class Builder:
         days = self.mapping.label_maturity_days if self.mapping.labels is not None else None
         maturity = None if days is None else days * MICROSECONDS_PER_DAY
         numbered = transactions.numbered(self.session, "position")
-        wanted = ["position", "transaction_id", "event_time", "outcome", *self._entity_columns]
-        events = label_events(explicit, numbered.select(*wanted), maturity=maturity, horizon=horizon)
+        wanted = ["position", "transaction_id", "event_time", "available_at", "outcome", *self._entity_columns]
+        alerts = pa.table({"transaction_id": pa.array(self.unreviewed_alerts, pa.string())})
+        unreviewed = self.session.createDataFrame(alerts)
+        events = label_events(
+            explicit, numbered.select(*wanted), unreviewed=unreviewed, maturity=maturity, horizon=horizon
+        )
         in_order = in_time_order(events, _LABEL_ORDER, [bound + (maturity or 0) for bound in bounds])
         names = ("label", "known_at")
         kept = [field for field in LABEL if field.name in names]

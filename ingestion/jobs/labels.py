@@ -1,7 +1,8 @@
 """Labels: those that were handed over and those that matured, as events in the sequence.
 
 The rule of `ingestion.labels.matured_labels`, over a DataFrame: an approved transaction becomes legitimate
-`maturity` after its event time, unless a label was known by then, and never after the end of the data.
+`maturity` after its event time (on arrival if that is later), unless a label was known by then; never after the end
+of the data, and never when it is an alert that nobody has reviewed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from pyspark.sql import functions as F
 from ingestion.contracts import LABEL, LABEL_ORIGINS
 
 
-def label_events(explicit: DataFrame, transactions: DataFrame, *, maturity: int | None, horizon: int) -> DataFrame:
+def label_events(
+    explicit: DataFrame, transactions: DataFrame, *, unreviewed: DataFrame, maturity: int | None, horizon: int
+) -> DataFrame:
     """All labels of transactions: the fields of `contracts.LABEL`, and position and entity ids of the transaction.
 
     Args:
         explicit: labels as they were handed over; each names a transaction that is there.
-        transactions: position, transaction_id, event_time, outcome and entity_<role>.
+        transactions: position, transaction_id, event_time, available_at, outcome and entity_<role>.
+        unreviewed: transaction_id of alerts without a review; they do not mature.
         maturity: µs from event time to maturing; None when nothing matures.
         horizon: end of the data in µs.
     """
@@ -30,7 +34,8 @@ def label_events(explicit: DataFrame, transactions: DataFrame, *, maturity: int 
     ).select(*_as_labels(explicit.columns), "position", *entity_columns)
     if maturity is None:
         return given.select(*columns)
-    return given.select(*columns).unionByName(_matured(given, transactions, maturity, horizon).select(*columns))
+    due = transactions.where(F.col("outcome") == "approved").join(unreviewed, "transaction_id", "left_anti")
+    return given.select(*columns).unionByName(_matured(given, due, maturity, horizon).select(*columns))
 
 
 def without_transaction(labels: DataFrame, transactions: DataFrame) -> DataFrame:
@@ -38,12 +43,12 @@ def without_transaction(labels: DataFrame, transactions: DataFrame) -> DataFrame
     return labels.join(transactions.select("transaction_id"), "transaction_id", "left_anti").select(*labels.columns)
 
 
-def _matured(given: DataFrame, transactions: DataFrame, maturity: int, horizon: int) -> DataFrame:
-    matures_at = F.unix_micros("event_time") + F.lit(maturity)
+def _matured(given: DataFrame, due: DataFrame, maturity: int, horizon: int) -> DataFrame:
+    matures_at = F.greatest(F.unix_micros("event_time") + F.lit(maturity), F.unix_micros("available_at"))
     first = given.groupBy("position").agg(F.min(F.unix_micros("known_at")).alias("first_label"))
     open_until_then = F.col("first_label").isNull() | (F.col("first_label") > F.col("matures_at"))
-    due = transactions.where(F.col("outcome") == "approved").withColumn("matures_at", matures_at)
-    chosen = due.where(F.col("matures_at") <= F.lit(horizon)).join(first, "position", "left").where(open_until_then)
+    timed = due.withColumn("matures_at", matures_at)
+    chosen = timed.where(F.col("matures_at") <= F.lit(horizon)).join(first, "position", "left").where(open_until_then)
     nothing = F.lit(None).cast("string")
     return chosen.select(
         "*",

@@ -427,3 +427,30 @@ def test_another_mapping_of_personal_data_needs_a_new_lineage(
     snapshot = Snapshot.open(workspace)
     assert (result.batch, snapshot.manifest["parent"], snapshot.manifest["num_transactions"]) == (1, None, 100)
     assert transactions_table(GOOD[:100]).num_rows == 100
+
+
+def test_an_alert_that_nobody_reviewed_never_matures(
+    ingested: tuple[Workspace, Path, IngestResult], table: tuple[list[Row], list[Row]], tmp_path: Path
+) -> None:
+    matured = Snapshot.open(ingested[0]).labels().filter(pc.field("origin") == "matured")
+    alerts = matured.column("transaction_id").to_pylist()[:20]
+    workspace = Workspace.open(tmp_path / "alerts")
+    shutil.copytree(ingested[0].secrets, workspace.secrets)
+    result = run(workspace, write_source(tmp_path / "source", *table), unreviewed_alerts=alerts)
+    assert result.snapshot_id != ingested[2].snapshot_id
+    ours, theirs = Snapshot.open(workspace), Snapshot.open(ingested[0])
+    left = set(theirs.labels().column("transaction_id").to_pylist()) - set(
+        ours.labels().column("transaction_id").to_pylist()
+    )
+    assert left == set(alerts)
+    assert ours.manifest["rows_hash"] == theirs.manifest["rows_hash"]
+    names = TRANSACTION.names
+    assert ours.labels().num_rows == theirs.labels().num_rows - len(alerts)
+    direct = build_snapshot(
+        Workspace.open(tmp_path / "direct"),
+        theirs.transactions(names),
+        labels=theirs.labels().filter(pc.field("origin") != "matured"),
+        roles=theirs.roles,
+        unreviewed_alerts=alerts,
+    )
+    same_but_for_dense_ids(ours, direct)

@@ -34,6 +34,7 @@ def test_maturing() -> None:
     # 0 matures; 1 was labelled before; 2 is labelled only after it matured; 3 was declined; 4 is too young
     matured = matured_labels(
         event_time=np.array([0, 1, 2, 3, 100]),
+        available_at=np.array([0, 1, 2, 3, 100]),
         can_mature=np.array([True, True, True, False, True]),
         labels=events([(1, 5, True, CHARGEBACK), (2, 40, True, CHARGEBACK)]),
         maturity=10,
@@ -47,9 +48,22 @@ def test_maturing() -> None:
 def test_a_label_known_exactly_at_maturity_stops_it() -> None:
     matured = matured_labels(
         event_time=np.array([0]),
+        available_at=np.array([0]),
         can_mature=np.array([True]),
         labels=events([(0, 10, True, CHARGEBACK)]),
         maturity=10,
         horizon=50,
     )
     assert matured.position.tolist() == []
+
+
+def test_what_arrives_after_its_maturity_matures_on_arrival() -> None:
+    matured = matured_labels(
+        event_time=np.array([0]),
+        available_at=np.array([30]),
+        can_mature=np.array([True]),
+        labels=events([(0, 90, True, CHARGEBACK)]),
+        maturity=10,
+        horizon=50,
+    )
+    assert matured.known_at.tolist() == [30]

@@ -66,7 +66,7 @@ class Served:
 
 def split_rows(num: int, num_later: int, *, seed: int = 3) -> tuple[list[Row], list[Row], list[Row]]:
     """Rows in sequence order, the last ones apart, and the labels of them all."""
-    rows, labels = random_rows(num, seed=seed, days=60)
+    rows, labels = random_rows(num, seed=seed, days=80)
     ordered = sorted(rows, key=sequence)
     return ordered[: num - num_later], ordered[num - num_later :], labels
 
@@ -84,7 +84,7 @@ def protected(workspace: Workspace, rows: list[Row]) -> pa.Table:
     return found.table
 
 
-def build_served(root: Path, *, num: int = 3_000, num_later: int = 200) -> Served:
+def build_served(root: Path, *, num: int = 4_200, num_later: int = 1_000) -> Served:
     """Build the workspace: labels known by the end of its data only."""
     workspace = Workspace.open(root)
     rows, later, labels = split_rows(num, num_later)

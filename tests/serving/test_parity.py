@@ -9,7 +9,8 @@ import pytest
 
 from graphml.context import GraphContext
 from ingestion.workspace import Workspace
-from serving.database import open_database
+from serving.alerts import alerted_transactions
+from serving.database import database
 from serving.event_log import EventLog
 from serving.intake import wall_clock
 from serving.release import Release
@@ -26,16 +27,7 @@ def open_state(served: Served) -> Scoring:
     return state
 
 
-def without_alerts(served: Served) -> None:
-    """The builder's snapshot lets alerts mature, as an ingest that knows of none does."""
-    engine = open_database(served.workspace)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM alerts")
-    engine.dispose()
-
-
 def test_the_api_gives_the_scores_of_the_batch(served: Served, tmp_path: Path) -> None:
-    without_alerts(served)
     state = open_state(served)
     end = sequence(served.later_rows[-1])[0]
     there = {row["transaction_id"] for row in served.rows}
@@ -54,13 +46,18 @@ def test_the_api_gives_the_scores_of_the_batch(served: Served, tmp_path: Path) -
     (other.secrets).mkdir()
     (other.secrets / "token.key").write_text(served.workspace.secret("token.key"))
     rows: list[Row] = served.rows + served.later_rows
-    whole = build_snapshot(other, protected(other, rows), labels=known, mapping=MAPPING.as_dict())
+    with database(served.workspace) as engine:
+        alerts = alerted_transactions(engine)  # of the night and of the API: neither side lets them mature
+    assert any(answer["alert"] for answer in answers)
+    whole = build_snapshot(
+        other, protected(other, rows), labels=known, mapping=MAPPING.as_dict(), unreviewed_alerts=alerts
+    )
     positions = np.arange(len(served.rows), len(rows))
     features = whole.features()[positions]
     logits = served.model.score_positions(GraphContext(whole), positions)
     names = whole.spec.names
     online = np.asarray([[answer["features"][name] for name in names] for answer in answers], np.float32)
-    assert len(answers) == 200
+    assert len(answers) == 1_000
     np.testing.assert_array_equal(online, features)
     assert np.abs(np.asarray([answer["logit"] for answer in answers]) - logits).max() <= 1e-4
     assert np.nansum(features[:, names.index("source_label_count_7d")]) > 0, "labels matured in what is compared"
