@@ -50,8 +50,14 @@ def fresh_environment(pins_now: str) -> None:
     recorded.write_text(pins_now)
 
 
+def show(text: str) -> None:
+    """One line that is written over on a terminal; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r  {text:70.70}\r", end="", file=sys.stderr, flush=True)
+
+
 def install(extras: str, pip_arguments: list[str]) -> float:
-    """Install with pip, one line a package on stderr; return the bytes that pip downloaded."""
+    """Install with pip, with progress on a terminal; return the bytes that pip downloaded."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
     command += ["--disable-pip-version-check", "-c", str(ROOT / "constraints.txt"), *pip_arguments]
     command += ["-e", f"{ROOT}[{extras}]"]
@@ -65,16 +71,11 @@ def install(extras: str, pip_arguments: list[str]) -> float:
             found = re.search(r"Downloading (\S+) \(([\d.]+) (\w+)\)", line)
             if found:
                 downloaded += float(found[2]) * UNITS.get(found[3], 0.0)
-                shown = found[1].rsplit("/", 1)[-1].split("-")[0]
-                print(
-                    f"\r  {downloaded / 1e6:7.0f} MB, {time.monotonic() - started:4.0f} s  {shown:40.40}",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                package = found[1].rsplit("/", 1)[-1].split("-")[0]
+                show(f"{downloaded / 1e6:7.0f} MB, {time.monotonic() - started:4.0f} s  {package}")
             elif line.startswith("Installing collected"):
-                print(f"\r  installing … {'':50}", end="", file=sys.stderr, flush=True)
-    print("\r" + " " * 72 + "\r", end="", file=sys.stderr)
+                show("installing …")
+    show("")
     if process.returncode != 0:
         sys.stderr.writelines(log[-15:])
         sys.exit("Set-up failed: see pip's message above. With a package mirror: make setup PIP_ARGS='--index-url URL'")
