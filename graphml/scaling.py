@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from graphml.graph import Floats
 
-#: A training value this many deviations out is as far as a network is shown; a tree sees the raw value.
-CLIP = 8.0
+#: As many deviations out as a linear model or a network is shown. Wide, because the known fraud rate of a bad party
+#: lies far out: 8 cost logistic regression 0.05 of average precision on the Handbook's weeks.
+CLIP = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Scaler:
         return cls(mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()), compress=compress)
 
     def __call__(self, features: Floats) -> Floats:
-        """(N, F) float32 -> (N, F) float32 without NaN, within ±8; a row's result depends on that row alone."""
+        """(N, F) float32 -> (N, F) float32 without NaN, within ±CLIP; a row's result depends on that row alone."""
         values = _compressed(features) if self.compress else features.astype(np.float64)
         scaled = (values - np.asarray(self.mean)) / np.asarray(self.deviation)
         return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
