@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphml import sage_training
 from graphml.context import GraphContext
 from graphml.sage_training import SageTraining, epoch_positions, fit_sage, prior_offset
 from graphml.tasks import Task
@@ -98,8 +99,19 @@ def test_without_validation_the_last_epoch_is_kept(context: GraphContext, tasks)
     assert run.best_epoch == run.epoch == CONFIG.epochs
 
 
-def test_it_stops_when_validation_does_not_get_better(context: GraphContext, tasks) -> None:
+def test_it_stops_when_validation_does_not_get_better(
+    context: GraphContext, tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sage_training, "MIN_FRAUDS_TO_STOP", 5)
     config = SageTraining(epochs=50, patience=2, batch_size=64, seeds_per_epoch=60, negatives=2, width=8)
     run = fit_sage(context, *tasks, config)
     assert run.epoch == run.best_epoch + 2 < 50
     assert run.best_precision == max(entry["validation_average_precision"] for entry in run.history)
+
+
+def test_too_few_frauds_cannot_choose_an_epoch(context: GraphContext, tasks) -> None:
+    assert tasks[1].is_fraud.sum() < sage_training.MIN_FRAUDS_TO_STOP
+    run = fit_sage(context, *tasks, CONFIG)
+    last = fit_sage(context, tasks[0], None, CONFIG)
+    assert len(run.history) == CONFIG.epochs
+    assert weights(run) == weights(last)

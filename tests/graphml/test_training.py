@@ -106,7 +106,7 @@ def test_a_short_snapshot_is_refused_with_the_missing_days(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_small(Workspace.open(tmp_path_factory.mktemp("tiny")), num_rows=1_500)
+    return train_small(Workspace.open(tmp_path_factory.mktemp("tiny")), num_rows=3_000)
 
 
 @pytest.mark.slow
