@@ -58,15 +58,16 @@ def run_line(line: dict[str, Any], data: Path | None) -> dict[str, Any]:
     }
 
 
-def write_page(issue: str, lines: list[dict[str, Any]], results: dict[str, dict[str, Any]], version: str) -> Path:
+def write_page(issue: str, lines: list[dict[str, Any]], results: dict[str, dict[str, Any]]) -> Path:
     """The committed page."""
     rows = [
         f"| {line['text']} | `{line['command'].replace('{python}', 'python').replace('{data}', 'DATA')}` "
-        f"| {results[line['id']]['figure']} ({results[line['id']]['seconds']:.0f} s) | {line['goal']} "
+        f"| {results[line['id']]['figure']} ({results[line['id']]['seconds']:.0f} s, at {results[line['id']]['version']}) "
+        f"| {line['goal']} "
         f"| {'met' if results[line['id']]['met'] else '**not met**'} |"
         for line in lines
     ]
-    head = f"# Acceptance {issue}\n\nWritten by `make accept ISSUE={issue}` at commit {version}.\n\n"
+    head = f"# Acceptance {issue}\n\nWritten by `make accept ISSUE={issue}`; each figure names the commit that it was seen at.\n\n"
     table = "| line | command | figure | goal | |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     page = ROOT / "docs" / "acceptance" / f"{issue}.md"
     page.write_text(head + table)
@@ -99,7 +100,7 @@ def main() -> int:
         print(f"  -> {results[line['id']]}", file=sys.stderr, flush=True)
         record.write_text(json.dumps(results, indent=1))
     shown = [line for line in lines if line["id"] in results]
-    page = write_page(arguments.issue, shown, results, version)
+    page = write_page(arguments.issue, shown, results)
     print(page.read_text())
     return 0 if all(results.get(line["id"], {}).get("met") for line in lines) else 1
 
