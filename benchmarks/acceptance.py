@@ -58,16 +58,21 @@ def run_line(line: dict[str, Any], data: Path | None) -> dict[str, Any]:
     }
 
 
+def table_row(line: dict[str, Any], result: dict[str, Any]) -> str:
+    """One line of the page."""
+    command = line["command"].replace("{python}", "python").replace("{data}", "DATA")
+    seen = f"{result['figure']} ({result['seconds']:.0f} s, at {result['version']})"
+    verdict = "met" if result["met"] else "**not met**"
+    return f"| {line['text']} | `{command}` | {seen} | {line['goal']} | {verdict} |"
+
+
 def write_page(issue: str, lines: list[dict[str, Any]], results: dict[str, dict[str, Any]]) -> Path:
     """The committed page."""
-    rows = [
-        f"| {line['text']} | `{line['command'].replace('{python}', 'python').replace('{data}', 'DATA')}` "
-        f"| {results[line['id']]['figure']} ({results[line['id']]['seconds']:.0f} s, at {results[line['id']]['version']}) "
-        f"| {line['goal']} "
-        f"| {'met' if results[line['id']]['met'] else '**not met**'} |"
-        for line in lines
-    ]
-    head = f"# Acceptance {issue}\n\nWritten by `make accept ISSUE={issue}`; each figure names the commit that it was seen at.\n\n"
+    rows = [table_row(line, results[line["id"]]) for line in lines]
+    head = (
+        f"# Acceptance {issue}\n\nWritten by `make accept ISSUE={issue}`; "
+        "each figure names the commit that it was seen at.\n\n"
+    )
     table = "| line | command | figure | goal | |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     page = ROOT / "docs" / "acceptance" / f"{issue}.md"
     page.write_text(head + table)
