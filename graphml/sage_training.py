@@ -30,11 +30,16 @@ from graphml.torch_first import torch
 
 Progress = Callable[[str, float], None]
 
+#: With fewer frauds in validation its AP jumps about from epoch to epoch: the best epoch would be the luckiest one,
+#: and its AP would beat honest rows of the ladder. Then all epochs are run and the last one is kept.
+MIN_FRAUDS_TO_STOP = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class SageTraining:
     """How to train. An epoch passes over every fraud, each time with `negatives` fresh legitimate rows to one
-    fraud, as often as makes about `seeds_per_epoch` seeds."""
+    fraud, as often as makes about `seeds_per_epoch` seeds; where one pass would be more than `max_seeds_per_epoch`,
+    an epoch takes a fresh part of the frauds."""
 
     fanouts: tuple[int, int] = (16, 8)
     width: int = 64
@@ -44,6 +49,7 @@ class SageTraining:
     batch_size: int = 512
     negatives: int = 20
     seeds_per_epoch: int = 8_192
+    max_seeds_per_epoch: int = 32_768
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
@@ -71,9 +77,14 @@ class SageRun:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
+    def can_choose(self) -> bool:
+        """Whether validation holds enough frauds to tell epochs apart."""
+        return self.validation is not None and int(self.validation.is_fraud.sum()) >= MIN_FRAUDS_TO_STOP
+
+    @property
     def finished(self) -> bool:
-        """All epochs done, or none better for `patience` epochs."""
-        stale = self.validation is not None and self.epoch - self.best_epoch >= self.config.patience
+        """All epochs done, or none better on validation for `patience` epochs."""
+        stale = self.can_choose and self.epoch - self.best_epoch >= self.config.patience
         return self.epoch >= self.config.epochs or stale
 
 
@@ -86,7 +97,8 @@ def fit_sage(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> SageRun:
-    """Train on `train`; keep the epoch with the best AP on `validation`, or the last one without it.
+    """Train on `train`; keep the epoch with the best AP on `validation`, or the last one when there is none or it
+    holds too few frauds to tell (`MIN_FRAUDS_TO_STOP`).
 
     A killed run that is called again with the same arguments and `checkpoint` file ends in the same weights.
     """
@@ -112,8 +124,14 @@ def epoch_positions(train: Task, config: SageTraining, epoch: int) -> Ints:
     rng = np.random.default_rng([config.seed, epoch])
     frauds, others = train.positions[train.is_fraud], train.positions[~train.is_fraud]
     kept = min(len(others), config.negatives * len(frauds))
+    share = min(1.0, config.max_seeds_per_epoch / (len(frauds) + kept))
     passes = max(1, round(config.seeds_per_epoch / (len(frauds) + kept)))
-    drawn = [np.concatenate([frauds, rng.choice(others, kept, replace=False)]) for _ in range(passes)]
+    sizes = [max(1, round(share * num)) for num in (len(frauds), kept)]
+    drawn = [
+        rng.choice(rows, size, replace=False)
+        for _ in range(passes)
+        for rows, size in zip((frauds, others), sizes, strict=True)
+    ]
     return rng.permutation(np.concatenate(drawn))
 
 
@@ -210,15 +228,14 @@ def _step(run: SageRun, batch: SeedBatch, targets_N: torch.Tensor) -> float:
 
 
 def _judge_epoch(run: SageRun, loss: float) -> None:
-    """Keep the weights when they are the best so far."""
-    precision = float(run.epoch)  # without validation the last epoch counts as the best
+    """Keep the weights when they are the best so far, or when no epoch can be told from another."""
     entry = {"epoch": float(run.epoch), "loss": loss}
     if run.validation is not None:
         logits = run.row.logits(run.context, run.context.graph.seeds(run.validation.positions))
-        precision = average_precision(run.validation.is_fraud, logits)
-        entry["validation_average_precision"] = precision
+        entry["validation_average_precision"] = average_precision(run.validation.is_fraud, logits)
     run.history.append(entry)
-    if precision > run.best_precision:
+    precision = entry.get("validation_average_precision", -1.0)
+    if precision > run.best_precision or not run.can_choose:
         run.best_precision, run.best_epoch, run.best = precision, run.epoch, _copy(run.row.network)
 
 

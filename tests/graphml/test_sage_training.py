@@ -79,6 +79,15 @@ def test_an_epoch_holds_every_fraud_in_every_pass_and_fresh_negatives(tasks) -> 
     assert drawn.tolist() != epoch_positions(train, CONFIG, 1).tolist()
 
 
+def test_a_long_history_gives_an_epoch_of_bounded_size_with_the_same_mix() -> None:
+    train = Task(positions=np.arange(10_000), is_fraud=np.arange(10_000) < 1_000)
+    config = SageTraining(negatives=4, seeds_per_epoch=10, max_seeds_per_epoch=500)
+    drawn = epoch_positions(train, config, 0)
+    assert len(set(drawn.tolist())) == len(drawn) == 500
+    assert (drawn < 1_000).sum() == 100
+    assert set(drawn.tolist()) != set(epoch_positions(train, config, 1).tolist())
+
+
 def test_the_offset_is_the_log_of_the_share_of_negatives_that_was_kept(tasks) -> None:
     train = Task(positions=np.arange(100), is_fraud=np.arange(100) < 10)
     assert prior_offset(train, CONFIG) == pytest.approx(np.log(20 / 90))
