@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ def show(console: Console, result: DemoResult) -> None:
         if result.downloaded_bytes
         else "Nothing downloaded."
     )
+    root = shlex.quote(str(result.workspace))
     lines = [
         f"\nDone in {result.seconds:.0f} s. {fetched or 'Nothing downloaded.'} Disk: {disk}. Nothing is left running.",
         f"Report:  {result.night.report}",
@@ -131,8 +133,8 @@ def show(console: Console, result: DemoResult) -> None:
     ]
     if result.night.alerts:
         second = result.night.alerts[min(1, len(result.night.alerts) - 1)]
-        lines.append(f"  .venv/bin/ringfence investigate {second.id} --workspace {result.workspace}")
-    lines.append(f"  .venv/bin/ringfence serve --workspace {result.workspace}")
-    lines.append(f"  .venv/bin/ringfence graph stop --workspace {result.workspace}  # what these two started")
+        lines.append(f"  .venv/bin/ringfence investigate {second.id} --workspace {root}")
+    lines.append(f"  .venv/bin/ringfence serve --workspace {root}")
+    lines.append(f"  .venv/bin/ringfence graph stop --workspace {root}  # what these two started")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)

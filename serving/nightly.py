@@ -7,6 +7,7 @@ crash goes on where it stopped, and a second run reuses what is unchanged.
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,4 +152,6 @@ def show(console: Console, result: NightlyResult) -> None:
         console.print(f"{alert.id}  {pipeline.utc(alert.available_at)}  score {alert.score:.4f}  {alert.entity}")
     console.print(f"{len(result.alerts)} alerts. Release {result.release['id']}. Report: {result.report}")
     if result.alerts:
-        console.print(f"Next: ringfence investigate {result.alerts[0].id} --workspace {result.workspace}")
+        console.print(
+            f"Next: ringfence investigate {result.alerts[0].id} --workspace {shlex.quote(str(result.workspace))}"
+        )

@@ -57,9 +57,11 @@ def ingest_table(
             unreviewed_alerts=alerts,
             progress=stage,
         )
+        manifest = artifacts.read_manifest(workspace.snapshots / result.snapshot_id)
         stage.output = {
             "snapshot": result.snapshot_id,
-            "rows": result.num_rows,
+            "transactions": manifest["num_transactions"],
+            "new": result.num_new,
             "quarantined": result.num_quarantined,
             "reused": result.reused,
         }
@@ -175,14 +177,17 @@ def tail_alerts(snapshot: Snapshot, model: Model, tail: TailScores, release_id: 
     ]
 
 
-def ingest_summary(result: IngestResult, contents: GraphContents | None) -> dict[str, Any]:
+def ingest_summary(workspace: Workspace, result: IngestResult, contents: GraphContents | None) -> dict[str, Any]:
     """What `data ingest` answers."""
+    manifest = artifacts.read_manifest(workspace.snapshots / result.snapshot_id)
     body = {
         "snapshot_id": result.snapshot_id,
         "batch": result.batch,
         "reused": result.reused,
-        "rows": result.num_rows,
-        "new_rows": result.num_new,
+        "transactions": manifest["num_transactions"],
+        "labels": manifest["num_labels"],
+        "rows_read": result.num_rows,
+        "new_transactions": result.num_new,
         "exact_duplicates": result.num_duplicates,
         "quarantined": result.num_quarantined,
     }
@@ -194,8 +199,9 @@ def ingest_summary(result: IngestResult, contents: GraphContents | None) -> dict
 def show_ingest(console: Console, body: dict[str, Any]) -> None:
     """What `data ingest` draws."""
     console.print(
-        f"Snapshot {body['snapshot_id']}{' (unchanged)' if body['reused'] else ''}: {body['rows']:,} transactions, "
-        f"{body['new_rows']:,} new, {body['exact_duplicates']:,} exact duplicates dropped, "
+        f"Snapshot {body['snapshot_id']}{' (unchanged)' if body['reused'] else ''}: "
+        f"{body['transactions']:,} transactions, "
+        f"{body['new_transactions']:,} new, {body['exact_duplicates']:,} exact duplicates dropped, "
         f"{body['quarantined']:,} quarantined."
     )
     if "graph" in body:

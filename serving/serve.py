@@ -7,6 +7,7 @@ end together, and whatever ends this process, the child notices and ends too.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -212,12 +213,13 @@ def _run_http(services: Services, workspace: Workspace, listener: socket.socket)
 
 
 def _announce(workspace: Workspace, host: str, port: int) -> None:
-    key = workspace.secrets / API_KEY_SECRET
+    key = shlex.quote(str(workspace.secrets / API_KEY_SECRET))
+    root = shlex.quote(str(workspace.root))
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     sys.stdout.write(
-        f"ringfence serves {workspace.root} at {base} (API reference at /docs). Stop it with Ctrl-C.\n"
+        f"ringfence serves {root} at {base} (API reference at /docs). Stop it with Ctrl-C.\n"
         f"The API key is in {key}. Try:\n"
         f'  curl -H "X-API-Key: $(cat {key})" "{base}/v1/alerts?limit=5"\n'
-        f"The graph server keeps running; stop it with: ringfence graph stop --workspace {workspace.root}\n"
+        f"The graph server keeps running; stop it with: ringfence graph stop --workspace {root}\n"
     )
     sys.stdout.flush()

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -30,8 +31,18 @@ from tests.builders import DAY, START, Row, build_snapshot, random_rows, transac
 # Half the processor time of a start; a load of test size gains nothing from the second compiler.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
+#: Set it where no server can be had; otherwise its absence fails the tests.
+OPT_OUT = "RINGFENCE_TESTS_WITHOUT_NEO4J"
 IS_EXTERNAL = bool(os.environ.get("NEO4J_TEST_URI"))
 needs_managed_server = pytest.mark.skipif(IS_EXTERNAL, reason="NEO4J_TEST_URI names a server that is not ours to stop")
+
+
+def without_server(error: RetryLater) -> NoReturn:
+    """Skip when it was said that there is no server, else fail."""
+    if os.environ.get(OPT_OUT):
+        pytest.skip(f"no Neo4j server can be had: {error}")
+    pytest.fail(f"No Neo4j server: {error} Set {OPT_OUT}=1 to leave its tests out.")
+
 
 MINUTE = 60_000_000
 FUTURE = START + 50 * DAY
@@ -145,7 +156,7 @@ def loaded_graph() -> LoadedGraph:
         for snapshot in snapshots:
             load_graph(workspace, snapshot, settings, replace=IS_EXTERNAL)
     except RetryLater as error:
-        pytest.skip(f"no Neo4j server can be had: {error}")
+        without_server(error)
     endpoint = server.ensure_running(workspace, settings)
     return LoadedGraph(
         workspace=workspace,

@@ -87,5 +87,5 @@ def ingest(
             opened, stages, source=source, mapping=mapping, master=spark_master, max_bad_share=share
         )
         contents = None if no_graph else pipeline.load_graph(opened, stages, settings)
-    body = pipeline.ingest_summary(result, contents)
+    body = pipeline.ingest_summary(opened, result, contents)
     answer(body, as_json, lambda console: pipeline.show_ingest(console, body))

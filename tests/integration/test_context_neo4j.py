@@ -19,7 +19,7 @@ from serving import graph_reads
 from serving.alerts import AlertFilter, list_alerts
 from serving.context import ServingContext
 from serving.database import database
-from tests.graph_server import graph_settings, needs_managed_server
+from tests.graph_server import graph_settings, needs_managed_server, without_server
 from tests.serving.served import Served
 
 pytestmark = [pytest.mark.neo4j, needs_managed_server]
@@ -31,7 +31,7 @@ def settings(served: Served) -> Iterator[Settings]:
     try:
         load_graph(served.workspace, served.snapshot, found)
     except RetryLater as error:
-        pytest.skip(f"no Neo4j server can be had: {error}")
+        without_server(error)
     yield found
     server.stop(served.workspace)
 
