@@ -183,7 +183,16 @@ def learned_precision(
         window_task(graph, start=START + a * DAY, end=START + b * DAY, targets_at=START + c * DAY, delay_days=7)
         for a, b, c in ((7, 35, 42), (42, 60, 70))
     )
-    config = SageTraining(epochs=4, width=32, fanouts=(8, 4), seeds_per_epoch=2_000, batch_size=64, negatives=10)
+    config = SageTraining(
+        epochs=4,
+        width=32,
+        fanouts=(8, 4),
+        seeds_per_epoch=2_000,
+        batch_size=64,
+        learning_rate=3e-3,
+        dropout=0.1,
+        negatives=10,
+    )
     row = fit_sage(GraphContext(graph), train, None, config).row
     return average_precision(test.is_fraud, row.logits(GraphContext(graph), graph.seeds(test.positions))), test.is_fraud
 
@@ -206,6 +215,6 @@ def test_what_is_learned_from_shuffled_labels_ranks_like_chance(tmp_path: Path) 
     assert low <= np.mean([precision for precision, _ in shuffles]) <= high
     # the guard can fail: the true labels are learned, and so are shuffled ones once a leak is planted
     honest, outcome = learned_precision(tmp_path / "true", rows, labels, TransactionGraph)
-    assert honest > 1.5 * chance_band([outcome])[1]
+    assert honest > 2 * chance_band([outcome])[1]
     leaked, outcome = learned_precision(tmp_path / "leak", rows, shuffled_labels(rows, labels, 0), OwnLabelGraph)
-    assert leaked > 1.5 * chance_band([outcome])[1]
+    assert leaked > 2 * chance_band([outcome])[1]
