@@ -15,9 +15,11 @@ README = (ROOT / "README.md").read_text()
 CODE = "\n".join(re.findall(r"^    .*$|`[^`\n]+`", README, re.MULTILINE))
 
 
-def test_the_two_commands_come_first() -> None:
-    first, second = [line.split("#")[0].strip() for line in README.splitlines() if line.strip()][1:3]
-    assert (first, second) == ("make demo", "make test")
+def test_the_two_commands_and_their_size_come_first() -> None:
+    first, second, third = README.splitlines()[:3]
+    assert [line.split("#")[0].strip() for line in (first, second)] == ["make demo", "make test"]
+    assert re.search(r"\d GB of Python packages.* \d GB of disk", third)
+    assert not re.search(r"@[A-Z]+@", README)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def nightly(
     """
     from serving import nightly as job
 
-    opened, settings = open_workspace(workspace, graph_uri)
+    opened, settings = open_workspace(workspace, graph_uri, create=True)
     chosen_source = source or (Path(settings.source.path) if settings.source.path else None)
     chosen_mapping = mapping or settings.source.mapping
     if chosen_source is None or chosen_mapping is None:

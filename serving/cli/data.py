@@ -79,7 +79,7 @@ def ingest(
     from serving import pipeline
     from serving.progress import StageLog
 
-    opened, settings = open_workspace(workspace, graph_uri)
+    opened, settings = open_workspace(workspace, graph_uri, create=True)
     share = settings.source.max_bad_share if max_bad_share is None else max_bad_share
     stages = StageLog()
     with opened.lock(doing="this ingest"):

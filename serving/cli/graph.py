@@ -22,7 +22,7 @@ def start(
     from ingestion.graph.server import ensure_running
     from serving.progress import StageLog
 
-    opened, settings = open_workspace(workspace, graph_uri)
+    opened, settings = open_workspace(workspace, graph_uri, create=True)
     with StageLog().stage("graph") as stage:
         endpoint = ensure_running(opened, settings, progress=stage)
     body = {"uri": endpoint.uri, "user": endpoint.user, "pid": endpoint.pid, "database": endpoint.database}

@@ -11,6 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from ingestion.errors import UsageError
 from ingestion.workspace import Workspace
 
 DEFAULT_WORKSPACE = Path("workspace")
@@ -32,7 +33,11 @@ def answer(body: dict[str, Any], as_json: bool, show: Callable[[Console], None])
         show(Console())
 
 
-def open_workspace(path: Path, graph_uri: str | None = None) -> tuple[Workspace, Any]:
-    """The workspace and its settings under the flags."""
+def open_workspace(path: Path, graph_uri: str | None = None, *, create: bool = False) -> tuple[Workspace, Any]:
+    """The workspace and its settings under the flags; only a command that writes data makes a new one."""
+    if not create and not path.is_dir():
+        raise UsageError(
+            f"There is no workspace {path}.", remedy="Name one with --workspace, or make it: ringfence nightly FILE …"
+        )
     workspace = Workspace.open(path)
     return workspace, workspace.settings(graph={"uri": graph_uri})
