@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingestion import native
+
+native.prepare()  # before any test, and in the process that only collects what the workers say
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
