@@ -1,125 +1,402 @@
-"""Features over histories of many parties: the arrays version that the Spark job runs on each partition.
+"""Streams of many parties: the arrays version that the Spark job runs on each partition, and tests on whole tables.
 
-`assemble` turns the kernel's integers into feature values; the online state calls it too, so a value is made
-in one place. Absent party: NaN. Empty window: 0.
+A *stream* is a role or a pair in one round (see `spec`); its rows lie party by party, each in the order of the sequence.
+Absent party: NaN. Empty window: 0.
+
+Legend: N transactions, R roles, L labels, M rows of a stream, C carried values, E event features, F features.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
-from ingestion.features.kernels import LABEL_ROW, TRANSACTION_ROW, Ints, replay
-from ingestion.features.spec import FeatureSpec, WindowFamily
+from ingestion.features import motifs
+from ingestion.features.kernels import (
+    ACTIVITY,
+    LABEL_ROW,
+    LABELS,
+    MONEY,
+    PAST_ROW,
+    SCORED_ROW,
+    TRANSACTION_ROW,
+    Doubles,
+    Floats,
+    Ints,
+    Plan,
+    Section,
+    replay,
+)
+from ingestion.features.spec import IS_UNUSUAL, MOTIFS, PAIR, SOURCE_IN, TARGET_OUT, Column, FeatureSpec, micros
 
-Floats = NDArray[np.float32]
-_NO_WIDTHS = np.empty(0, np.int64)
+#: Order of a label within what becomes available at one time: before every transaction.
+_BEFORE_ALL = -1
+_INTS = ("a", "b", "available_at", "order", "rank", "time", "amount", "currency", "other", "flag")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartyStream:
-    """Rows of one role: each party's labels and transactions, parties contiguous, each in sequence order.
+class Events:
+    """N transactions at their positions (N,), in any order, and what features need of them.
 
-    All (M,) int64: `party` (any code, only equality counts), `rank` (LABEL_ROW or TRANSACTION_ROW), `time`
-    (event time of a transaction, `known_at` of a label, µs), `value` (amount in minor units; 1 for fraud, 0 for
-    legitimate), `currency` (code 0 … C-1). `exponents` (C,) int64: minor-unit digits of each code.
+    `entity` (N, R) dense ids by role, -1 where absent; `currency` (N,) codes; times in µs; `declined` (N,) 0 or 1.
     """
 
-    party: Ints
+    position: Ints
+    event_time: Ints
+    available_at: Ints
+    amount_minor: Ints
+    currency: Ints
+    declined: Ints
+    entity: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRows:
+    """L labels: `position` of the labelled transactions, `known_at` µs, `is_fraud` and `unusual` 0 or 1, and the
+    parties `entity` (L, R) of the transactions."""
+
+    position: Ints
+    known_at: Ints
+    is_fraud: Ints
+    unusual: Ints
+    entity: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a stream, all (M,): party (a, b), place in the sequence (available_at, order), what the kernel takes,
+    and `carried` (M, C), `brought` (M, 2 LIST) or (M, 0). `order` is twice the position, plus one for a past row."""
+
+    a: Ints
+    b: Ints
+    available_at: Ints
+    order: Ints
     rank: Ints
     time: Ints
-    value: Ints
+    amount: Ints
     currency: Ints
-    exponents: Ints
+    other: Ints
+    flag: Ints
+    carried: Doubles
+    brought: Ints
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    @property
+    def position(self) -> Ints:
+        """(M,) position of each row's transaction; meaningless for labels."""
+        return self.order >> 1
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """(M,) rows that get values."""
+        return (self.rank == TRANSACTION_ROW) | (self.rank == SCORED_ROW)
+
+    def matrix(self) -> Ints:
+        """(10, M) the integers, for the way between workers."""
+        return np.stack([getattr(self, name) for name in _INTS])
+
+    @classmethod
+    def of(cls, matrix: Ints, carried: Doubles, brought: Ints) -> Rows:
+        """Rows from what `matrix` gave."""
+        return cls(**dict(zip(_INTS, matrix, strict=True)), carried=carried, brought=brought)
+
+    def take(self, rows: Ints | NDArray[np.bool_]) -> Rows:
+        """Chosen rows."""
+        columns = {name: getattr(self, name)[rows] for name in _INTS}
+        return Rows(**columns, carried=self.carried[rows], brought=self.brought[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[Rows]) -> Rows:
+        """Rows of several parts."""
+        names = (*_INTS, "carried", "brought")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def in_order(self) -> Rows:
+        """Party by party, each in the order of the sequence."""
+        keys = (self.order, self.available_at, self.b, self.a) if self.b.any() else (self.order, self.available_at, self.a)
+        return self.take(np.lexsort(keys))
 
     @property
     def starts(self) -> Ints:
-        """(G + 1,) bounds of the parties."""
-        if len(self.party) == 0:
+        """(G + 1,) bounds of the parties of rows in order."""
+        if len(self) == 0:
             return np.zeros(1, np.int64)
-        changes = np.flatnonzero(np.diff(self.party)) + 1
-        return np.concatenate([[0], changes, [len(self.party)]]).astype(np.int64)
+        changes = np.flatnonzero((np.diff(self.a) != 0) | (np.diff(self.b) != 0)) + 1
+        return np.concatenate([[0], changes, [len(self)]]).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowCounts:
-    """What the kernel counted: (M, W) for transaction windows, (M, V) for label windows."""
+class Stream:
+    """One role in one round: `columns` of the spec that it makes, `carried` features that its rows bring along."""
 
-    counts: Ints
-    amount_counts: Ints
-    amount_sums: Ints
-    label_counts: Ints
-    fraud_counts: Ints
+    role: str
+    round: int
+    columns: tuple[Column, ...]
+    carried: tuple[str, ...]
+    counts_self: bool
 
-    @classmethod
-    def zeros(cls, rows: int, spec: FeatureSpec, role: str) -> WindowCounts:
-        """Room for `rows` rows of a role."""
-        transactions, labels = (len(widths(family)) for family in spec.family(role))
-        return cls(
-            counts=np.zeros((rows, transactions), np.int64),
-            amount_counts=np.zeros((rows, transactions), np.int64),
-            amount_sums=np.zeros((rows, transactions), np.int64),
-            label_counts=np.zeros((rows, labels), np.int64),
-            fraud_counts=np.zeros((rows, labels), np.int64),
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that it makes, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def makes_lists(self) -> bool:
+        """Whether it is there for the lists of neighbors alone."""
+        return not self.columns
+
+    @cached_property
+    def motif(self) -> tuple[Ints, Ints, Ints]:
+        """Statistic, width and column (F,) of its motifs."""
+        found = [(index, column) for index, column in enumerate(self.columns) if column.kind == "motifs"]
+        return (
+            _ints(MOTIFS.index(column.statistic) for _, column in found),
+            _ints(micros(str(column.window)) for _, column in found),
+            _ints(index for index, _ in found),
         )
 
+    @cached_property
+    def plan(self) -> Plan:
+        """What the kernel computes."""
+        windows = _distinct(column.window for column in self.columns if column.kind in ("windows", "near"))
+        label_windows = _distinct(column.window for column in self.columns if column.kind == "label_windows")
+        half_lives = _distinct(column.window for column in self.columns if column.kind == "label_decays")
 
-def widths(family: WindowFamily | None) -> Ints:
-    """Window widths of a family in microseconds, (W,)."""
-    if family is None:
-        return _NO_WIDTHS
-    return np.asarray(family.days, np.int64) * MICROSECONDS_PER_DAY
+        def section(statistics: tuple[str, ...]) -> Section:
+            found = [
+                (index, column)
+                for index, column in enumerate(self.columns)
+                if column.statistic in statistics and column.kind != "motifs"
+            ]
+            ats = []
+            for _, column in found:
+                kinds = {"label_windows": label_windows, "label_decays": half_lives}
+                at = kinds.get(column.kind, windows).index(column.window) if column.window else 0
+                ats.append(at + (self.carried.index(column.of) * len(windows) if column.of else 0))
+            return Section(
+                _ints(statistics.index(column.statistic) for _, column in found),
+                _ints(ats),
+                _ints(index for index, _ in found),
+            )
+
+        return Plan(
+            _ints(micros(width) for width in windows),
+            _ints(micros(width) for width in label_windows),
+            np.asarray([micros(width) for width in half_lives], np.float64),
+            len(self.carried),
+            int(self.counts_self),
+            section(ACTIVITY),
+            section(MONEY),
+            section(LABELS),
+        )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether it sees labels."""
+        return len(self.plan.labels.column) > 0
+
+    @property
+    def list_width(self) -> int:
+        """Width of the lists that its rows bring along."""
+        return 2 * motifs.LIST if len(self.motif[0]) else 0
+
+    def values(self, rows: Rows, scale: Doubles) -> Floats:
+        """(M, F) float32 of rows in order; meaningless where nothing is scored. `scale` (codes,) minor units a major."""
+        out = np.zeros((len(rows), len(self.columns)), np.float32)
+        starts = rows.starts
+        plan = self.plan
+        if len(plan.activity.column) + len(plan.money.column) + len(plan.labels.column):
+            replay(
+                plan,
+                starts,
+                rows.rank,
+                rows.time,
+                rows.amount,
+                rows.currency,
+                scale,
+                rows.other,
+                rows.flag,
+                rows.carried,
+                out,
+            )
+        if len(self.motif[0]):
+            motifs.replay_motifs(*self.motif, starts, rows.rank, rows.time, rows.other, rows.brought, out)
+        return out
+
+    def lists(self, rows: Rows) -> Ints:
+        """(M, 2 LIST) the list of each scored row, rows in order."""
+        found = np.full((len(rows), 2 * motifs.LIST), motifs.NOBODY, np.int64)
+        motifs.replay_lists(rows.starts, rows.rank, rows.time, rows.other, found)
+        return found
 
 
-def role_names(spec: FeatureSpec, role: str) -> list[str]:
-    """Names of the columns that `role_features` makes."""
-    return [name for family in spec.family(role) if family is not None for name in family.names()]
+def streams_of(spec: FeatureSpec) -> tuple[Stream, ...]:
+    """All streams of a spec: those of the first round, then those of the second. Motifs belong to what the source
+    received (cycles) and to what the target received (scatter-gather), and need the lists of the first round."""
+    found = []
+    own = {role: family.counts_self for family in spec.families if family.kind in ("windows", "near") for role in family.roles}
+    for number in (1, 2):
+        columns = [column for column in spec.columns if column.kind != "event" and column.round == number]
+        roles = [role_of(column) for column in columns]
+        for role in dict.fromkeys(roles):
+            chosen = tuple(column for column, of in zip(columns, roles, strict=True) if of == role)
+            carried = _distinct(column.of for column in chosen if column.of)
+            found.append(
+                Stream(role=role, round=number, columns=chosen, carried=carried, counts_self=own.get(role, True))
+            )
+        if number == 1 and spec.has_motifs:
+            lists = [
+                Stream(role=role, round=1, columns=(), carried=(), counts_self=False) for role in (SOURCE_IN, TARGET_OUT)
+            ]
+            found += lists
+    return tuple(found)
 
 
-def role_features(spec: FeatureSpec, role: str, stream: PartyStream) -> Floats:
-    """Features of one role, (M, F) float32, aligned with the stream; rows of labels are meaningless."""
-    transaction_family, label_family = spec.family(role)
-    counted = WindowCounts.zeros(len(stream.party), spec, role)
-    replay(
-        stream.starts,
-        stream.rank,
-        stream.time,
-        stream.value,
-        stream.currency,
-        transaction_family is not None and transaction_family.counts_self,
-        widths(transaction_family),
-        widths(label_family),
-        counted.counts,
-        counted.amount_counts,
-        counted.amount_sums,
-        counted.label_counts,
-        counted.fraud_counts,
+def role_of(column: Column) -> str:
+    """The stream's role that makes a column."""
+    if column.role is not None:
+        return column.role
+    return SCATTER if column.statistic == "scatter_gather" else SOURCE_IN
+
+
+#: Stream of what the target received, for scatter-gather: rows are scored, then past.
+SCATTER = "target_in"
+
+
+def transaction_rows(
+    stream: Stream,
+    events: Events,
+    roles: Sequence[str],
+    *,
+    carried: Doubles | None = None,
+    in_of_source: Ints | None = None,
+    out_of_target: Ints | None = None,
+) -> Rows:
+    """Rows of a stream that transactions give, in any order.
+
+    Args:
+        carried: (N, C) of the stream's carried features, for the second round.
+        in_of_source, out_of_target: (N, 2 LIST) lists, for motifs.
+    """
+    source, target = events.entity[:, 0], events.entity[:, 1]
+    num = len(source)
+    carried = np.zeros((num, len(stream.carried))) if carried is None else carried
+    nothing = np.zeros((num, 0), np.int64)
+    has_motifs = stream.list_width > 0
+    brought_in = in_of_source if has_motifs and in_of_source is not None else nothing
+    zero = np.zeros(num, np.int64)
+
+    def rows(a: Ints, b: Ints, other: Ints, rank: int, brought: Ints) -> Rows:
+        made = Rows(
+            a=a,
+            b=b,
+            available_at=events.available_at,
+            order=2 * events.position + int(rank == PAST_ROW),
+            rank=np.full(num, rank, np.int64),
+            time=events.event_time,
+            amount=events.amount_minor,
+            currency=events.currency,
+            other=other,
+            flag=events.declined,
+            carried=carried,
+            brought=brought,
+        )
+        return made.take(a >= 0) if (a < 0).any() else made
+
+    if stream.role == SOURCE_IN:
+        ahead = out_of_target if has_motifs and out_of_target is not None else nothing
+        return Rows.join(
+            [rows(target, zero, source, PAST_ROW, brought_in), rows(source, zero, target, SCORED_ROW, ahead)]
+        )
+    if stream.role == TARGET_OUT:
+        return Rows.join(
+            [rows(source, zero, target, PAST_ROW, nothing), rows(target, zero, source, SCORED_ROW, nothing)]
+        )
+    if stream.role == SCATTER:
+        return Rows.join(
+            [rows(target, zero, source, PAST_ROW, brought_in), rows(target, zero, source, SCORED_ROW, brought_in)]
+        )
+    if stream.role == PAIR:
+        return rows(source, target, target, TRANSACTION_ROW, nothing)
+    other = source if stream.role != "source" else target
+    return rows(events.entity[:, list(roles).index(stream.role)], zero, other, TRANSACTION_ROW, nothing)
+
+
+def label_rows(stream: Stream, labels: LabelRows, roles: Sequence[str]) -> Rows:
+    """Rows of a stream that labels give, in any order."""
+    num = len(labels.position)
+    zero = np.zeros(num, np.int64)
+    b = labels.entity[:, 1] if stream.role == PAIR else zero
+    a = labels.entity[:, 0 if stream.role == PAIR else list(roles).index(stream.role)]
+    made = Rows(
+        a=a,
+        b=b,
+        available_at=labels.known_at,
+        order=np.full(num, _BEFORE_ALL, np.int64),
+        rank=np.full(num, LABEL_ROW, np.int64),
+        time=labels.known_at,
+        amount=labels.is_fraud,
+        currency=zero,
+        other=zero,
+        flag=labels.unusual if stream.round == 2 else zero,
+        carried=np.zeros((num, len(stream.carried))),
+        brought=np.zeros((num, stream.list_width), np.int64),
     )
-    return assemble(spec, role, counted, stream.exponents[stream.currency])
+    return made.take(a >= 0)
 
 
-def assemble(spec: FeatureSpec, role: str, counted: WindowCounts, exponent: Ints) -> Floats:
-    """Feature values from counts; `exponent` (M,) are the minor-unit digits of each row's currency."""
-    transaction_family, label_family = spec.family(role)
-    columns: list[NDArray[np.float64]] = []
-    if transaction_family is not None:
-        values = {
-            "count": counted.counts.astype(np.float64),
-            "amount_mean": _ratio(counted.amount_sums, counted.amount_counts) / (10.0 ** exponent[:, None]),
-        }
-        columns += _in_order(transaction_family, values)
-    if label_family is not None:
-        values = {
-            "label_count": counted.label_counts.astype(np.float64),
-            "fraud_rate": _ratio(counted.fraud_counts, counted.label_counts),
-        }
-        columns += _in_order(label_family, values)
-    if not columns:
-        return np.empty((len(exponent), 0), np.float32)
-    return np.stack(columns, axis=1).astype(np.float32)
+def table_features(
+    spec: FeatureSpec, events: Events, labels: LabelRows, *, own: Floats, roles: Sequence[str], scale: Doubles
+) -> Floats:
+    """(N, F) float32 of a whole table whose positions are 0 … N - 1 in order; `own` (N, E) the event features."""
+    num = len(events.position)
+    place = {name: index for index, name in enumerate(spec.names)}
+    matrix = np.full((num, len(spec.names)), np.nan, np.float32)
+    matrix[:, : len(spec.event)] = own
+    lists: dict[str, Ints] = {}
+    for stream in streams_of(spec):
+        carried = carried_values(matrix[:, [place[name] for name in stream.carried]])
+        unusual = matrix[:, place[IS_UNUSUAL]] > 0 if IS_UNUSUAL in place else np.zeros(num, bool)
+        parts = [
+            transaction_rows(
+                stream,
+                events,
+                roles,
+                carried=carried,
+                in_of_source=lists.get(SOURCE_IN),
+                out_of_target=lists.get(TARGET_OUT),
+            )
+        ]
+        if stream.has_labels:
+            known = LabelRows(
+                position=labels.position,
+                known_at=labels.known_at,
+                is_fraud=labels.is_fraud,
+                unusual=unusual[labels.position].astype(np.int64),
+                entity=labels.entity,
+            )
+            parts.append(label_rows(stream, known, roles))
+        rows = Rows.join(parts).in_order()
+        scored = rows.scored
+        if stream.makes_lists:
+            lists[stream.role] = np.full((num, 2 * motifs.LIST), motifs.NOBODY, np.int64)
+            lists[stream.role][rows.position[scored]] = stream.lists(rows)[scored]
+        else:
+            columns = [place[name] for name in stream.names]
+            matrix[rows.position[scored][:, None], columns] = stream.values(rows, scale)[scored]
+    return matrix
+
+
+def carried_values(values: Floats) -> Doubles:
+    """Features as carried values: what is missing counts as 0."""
+    return np.nan_to_num(values.astype(np.float64), nan=0.0)
 
 
 def event_features(
@@ -131,7 +408,7 @@ def event_features(
     kind: NDArray[np.object_],
     outcome: NDArray[np.object_],
 ) -> Floats:
-    """Features of the transactions alone, (N, E) float32."""
+    """Features of the transactions alone, (N, E) float32; `exponent` (N,) minor-unit digits of each currency."""
     hour = (event_time // 3_600_000_000) % 24
     weekday = (event_time // MICROSECONDS_PER_DAY + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
     values = {
@@ -149,48 +426,14 @@ def event_features(
     return np.stack([np.asarray(values[name], np.float64) for name in spec.event], axis=1).astype(np.float32)
 
 
-def merge_streams(
-    *,
-    party: Ints,
-    event_time: Ints,
-    amount_minor: Ints,
-    currency: Ints,
-    exponents: Ints,
-    available_at: Ints,
-    label_position: Ints,
-    label_known_at: Ints,
-    label_is_fraud: NDArray[np.bool_],
-) -> tuple[PartyStream, Ints]:
-    """The stream of one role from transactions in sequence order (N,) and their labels in sequence order (L,).
-
-    `party` (N,) is the role's entity id, -1 where absent; `label_position` (L,) the labelled transaction's
-    position. Returns the stream and (M,) the position of each of its transaction rows (-1 for a label row).
-    """
-    has_party = np.flatnonzero(party >= 0)
-    labelled = np.flatnonzero(party[label_position] >= 0)
-    position = np.concatenate([np.full(len(labelled), -1), has_party]).astype(np.int64)
-    rank = np.concatenate([np.full(len(labelled), LABEL_ROW), np.full(len(has_party), TRANSACTION_ROW)])
-    keys = np.concatenate([party[label_position[labelled]], party[has_party]])
-    available = np.concatenate([label_known_at[labelled], available_at[has_party]])
-    ordinal = np.concatenate([labelled, has_party])  # both inputs lie in sequence order already
-    order = np.lexsort((ordinal, rank, available, keys))
-    time = np.concatenate([label_known_at[labelled], event_time[has_party]])
-    value = np.concatenate([label_is_fraud[labelled].astype(np.int64), amount_minor[has_party]])
-    codes = np.concatenate([np.zeros(len(labelled), np.int64), currency[has_party]])
-    stream = PartyStream(
-        party=keys[order],
-        rank=rank[order].astype(np.int64),
-        time=time[order],
-        value=value[order],
-        currency=codes[order],
-        exponents=exponents,
-    )
-    return stream, position[order]
+def scales(exponents: Sequence[int]) -> Doubles:
+    """(codes,) minor units of a major unit."""
+    return np.asarray([10.0**digits for digits in exponents] or [100.0], np.float64)
 
 
-def _ratio(part: Ints, whole: Ints) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros(part.shape, np.float64), where=whole > 0)
+def _ints(values: object) -> Ints:
+    return np.asarray(list(values), np.int64)  # type: ignore[call-overload]  # an iterable of ints
 
 
-def _in_order(family: WindowFamily, values: dict[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    return [values[statistic][:, index] for index in range(len(family.days)) for statistic in family.statistics]
+def _distinct(values: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))  # type: ignore[call-overload]  # an iterable of texts

@@ -1,68 +1,63 @@
-"""Features of one event at a time: a party's history in growing arrays, stepped by the kernel of the batch job.
+"""Features of one event at a time, by the kernels of the batch job.
 
-Feed transactions and labels in the order of the sequence. `FeatureState` after a replay of a snapshot gives the
-snapshot's features bit for bit.
+Feed transactions and labels in the order of the sequence. After `FeatureState.folded` the state gives what the batch
+gives, bit for bit: a party's history is made from the snapshot's rows when the party is first met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingestion.features.batch import Floats, WindowCounts, assemble, event_features, role_names, widths
-from ingestion.features.kernels import Ints, insert, observe, window
-from ingestion.features.spec import FeatureSpec
+from ingestion.features import kernels, motifs
+from ingestion.features.batch import (
+    SCATTER,
+    Events,
+    LabelRows,
+    Rows,
+    Stream,
+    carried_values,
+    event_features,
+    label_rows,
+    scales,
+    streams_of,
+    table_features,
+    transaction_rows,
+)
+from ingestion.features.kernels import PAST_ROW, SCORED_ROW, TRANSACTION_ROW, Activity, Doubles, Floats, Ints, Labels, Money
+from ingestion.features.spec import IS_UNUSUAL, PAIR, SOURCE_IN, TARGET_OUT, FeatureSpec
 from ingestion.labels import LabelEvents
 from ingestion.money import exponent as currency_exponent
 from ingestion.snapshot import TransactionArrays
 
-
-class History:
-    """Sorted times and running sums of one party, with room to grow."""
-
-    __slots__ = ("size", "times", "totals")
-
-    def __init__(self) -> None:
-        self.times: Ints = np.empty(4, np.int64)
-        self.totals: Ints = np.zeros(5, np.int64)
-        self.size = 0
-
-    def make_room(self) -> None:
-        """Double the arrays when the next event would not fit."""
-        if self.size == len(self.times):
-            self.times = np.concatenate([self.times, np.empty(self.size, np.int64)])
-            self.totals = np.concatenate([self.totals, np.zeros(self.size, np.int64)])
-
-    @classmethod
-    def of(cls, times: Ints, totals: Ints) -> History:
-        """A history of n >= 1 events from sorted times (n,) and running sums (n + 1,); both are shared, not copied,
-        and left as they are: the arrays are full, so the next event moves to larger ones."""
-        history = cls.__new__(cls)
-        history.times, history.totals, history.size = times, totals, len(times)
-        return history
-
-
-@dataclass(slots=True)
-class RoleHistory:
-    """All that one party's features in one role need."""
-
-    transactions: History = field(default_factory=History)
-    labels: History = field(default_factory=History)
-    amounts: dict[str, History] = field(default_factory=dict)
+_ROOM = 4
+_NO_LIST = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineTransaction:
-    """What features need of one transaction; `parties` maps role to entity key (any hashable)."""
+    """What features need of one transaction; `parties` maps role to dense entity id."""
 
     event_time: int
     amount_minor: int
     currency: str
     kind: str
     outcome: str
-    parties: Mapping[str, object]
+    parties: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class PartyHistory:
+    """All that one party's features in one stream need, in growing arrays."""
+
+    activity: Activity
+    labels: Labels
+    lists: Ints
+    size: int = 0
+    num_labels: int = 0
+    money: dict[str, tuple[Money, int]] = field(default_factory=dict)
 
 
 class FeatureState:
@@ -70,114 +65,366 @@ class FeatureState:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
-        self._histories: dict[str, dict[object, RoleHistory]] = {role: {} for role in spec.roles}
-        self._widths = {role: tuple(widths(family) for family in spec.family(role)) for role in spec.roles}
+        self._streams = streams_of(spec)
+        self._parties: list[dict[tuple[int, int], PartyHistory]] = [{} for _ in self._streams]
+        self._place = {name: index for index, name in enumerate(spec.names)}
+        self._unusual = bytearray()
+        self._past: Past | None = None
+        self._seen = np.empty(2 * kernels.DEPTH, np.int64)
+        self._amounts = np.empty(5)
 
     @classmethod
     def folded(
-        cls, spec: FeatureSpec, transactions: TransactionArrays, labels: LabelEvents, entity_NR: Ints, *, up_to: int
+        cls,
+        spec: FeatureSpec,
+        transactions: TransactionArrays,
+        labels: LabelEvents,
+        features: Floats,
+        *,
+        up_to: int,
     ) -> FeatureState:
-        """The state after the first `up_to` transactions and all of `labels`, made by sorting and slicing.
+        """The state after the first `up_to` transactions and those of `labels` that are of them.
 
-        Equal to feeding them one by one (tested), in seconds for millions. Parties are keyed by dense id (int);
-        `labels` are those known by then, and may be of any transaction in `entity_NR` (N, R).
+        Equal to feeding them one by one (tested). `features` (N, F) are those of the snapshot; `labels` the ones that
+        are known by then.
         """
         state = cls(spec)
-        for role in spec.roles:
-            party = entity_NR[:, transactions.roles.index(role)]
-            histories = state._histories[role]
-            past = party[:up_to]
-            time, amount = transactions.event_time[:up_to], transactions.amount_minor[:up_to]
-            for (key, _), history in _histories_by(past, np.zeros(up_to, np.int64), time, np.zeros(up_to, np.int64)):
-                histories[key] = RoleHistory(transactions=history)
-            for (key, code), history in _histories_by(past, transactions.currency[:up_to], time, amount):
-                histories[key].amounts[transactions.currencies[code]] = history
-            labelled = party[labels.position]
-            zeros, fraud = np.zeros(len(labelled), np.int64), labels.is_fraud.astype(np.int64)
-            for (key, _), history in _histories_by(labelled, zeros, labels.known_at, fraud):
-                histories.setdefault(key, RoleHistory()).labels = history
+        if IS_UNUSUAL in state._place:
+            state._unusual = bytearray((features[:up_to, state._place[IS_UNUSUAL]] > 0).astype(np.uint8).tobytes())
+        else:
+            state._unusual = bytearray(up_to)
+        state._past = Past(state._streams, spec, transactions, labels, features, up_to=up_to)
         return state
 
     def observe_transaction(self, transaction: OnlineTransaction) -> Floats:
         """Features (F,) float32 of the transaction at its place in the sequence; then it is part of history."""
-        digits = np.asarray([currency_exponent(transaction.currency)], np.int64)
-        parts = [
-            event_features(
-                self.spec,
-                event_time=np.asarray([transaction.event_time], np.int64),
-                amount_minor=np.asarray([transaction.amount_minor], np.int64),
-                exponent=digits,
-                kind=np.asarray([transaction.kind], object),
-                outcome=np.asarray([transaction.outcome], object),
-            )[0]
-        ]
-        by_name: dict[str, np.float32] = {}
-        for role in self.spec.roles:
-            names = role_names(self.spec, role)
-            key = transaction.parties.get(role)
-            if key is None:
-                by_name.update(dict.fromkeys(names, np.float32("nan")))
-            else:
-                values = assemble(self.spec, role, self._step(role, key, transaction), digits)[0]
-                by_name.update(zip(names, values, strict=True))
-        rest = self.spec.names[len(self.spec.event) :]
-        return np.concatenate([*parts, np.asarray([by_name[name] for name in rest], np.float32)])
+        out = np.full(len(self.spec.names), np.nan, np.float32)
+        out[: len(self.spec.event)] = event_features(
+            self.spec,
+            event_time=np.asarray([transaction.event_time], np.int64),
+            amount_minor=np.asarray([transaction.amount_minor], np.int64),
+            exponent=np.asarray([currency_exponent(transaction.currency)], np.int64),
+            kind=np.asarray([transaction.kind], object),
+            outcome=np.asarray([transaction.outcome], object),
+        )[0]
+        lists: dict[str, Ints] = {}
+        for index, stream in enumerate(self._streams):
+            self._step(index, stream, transaction, out, lists)
+        unusual = IS_UNUSUAL in self._place and out[self._place[IS_UNUSUAL]] > 0
+        self._unusual.append(int(unusual))
+        return out
 
-    def observe_label(self, parties: Mapping[str, object], *, known_at: int, is_fraud: bool) -> None:
-        """A label of a transaction with these parties, at its `known_at` (µs)."""
-        for role in self.spec.roles:
-            key = parties.get(role)
-            if key is not None:
-                history = self._history(role, key).labels
-                history.make_room()
-                insert(history.times, history.totals, history.size, known_at, int(is_fraud))
-                history.size += 1
+    def observe_label(self, position: int, parties: Mapping[str, int], *, known_at: int, is_fraud: bool) -> None:
+        """A label of the transaction at `position` with these parties, at its `known_at` (µs)."""
+        unexplained = int(is_fraud) * (1 - self._unusual[position])
+        for index, stream in enumerate(self._streams):
+            key = _key(stream.role, parties)
+            if key is None or not stream.has_labels:
+                continue
+            party = self._party(index, key)
+            if party.num_labels == len(party.labels.times):
+                party.labels = _grown(party.labels, party.num_labels)
+            fraud, flag = int(is_fraud), unexplained if stream.round == 2 else int(is_fraud)
+            kernels.add_label(party.labels, party.num_labels, known_at, fraud, flag, stream.plan.half_lives)
+            party.num_labels += 1
 
-    def _history(self, role: str, key: object) -> RoleHistory:
-        histories = self._histories[role]
-        if key not in histories:
-            histories[key] = RoleHistory()
-        return histories[key]
+    def _step(
+        self, index: int, stream: Stream, transaction: OnlineTransaction, out: Floats, lists: dict[str, Ints]
+    ) -> None:
+        """One stream: the columns of the event, then its place in the histories."""
+        carried = carried_values(out[[self._place[name] for name in stream.carried]])
+        values = np.zeros(len(stream.columns), np.float32)
+        rows = _rows_of(stream, transaction.parties, lists)
+        for key, other, rank, brought in rows:
+            party = self._party(index, key)
+            if stream.makes_lists or stream.list_width:
+                self._step_lists(stream, party, transaction, other, rank, brought, values, lists)
+            if stream.columns:
+                self._step_values(stream, party, transaction, other, rank, carried, values)
+        if rows and any(rank != PAST_ROW for _, _, rank, _ in rows):
+            for column, name in enumerate(stream.names):
+                out[self._place[name]] = values[column]
 
-    def _step(self, role: str, key: object, transaction: OnlineTransaction) -> WindowCounts:
-        transaction_family, _ = self.spec.family(role)
-        counts_self = transaction_family is not None and transaction_family.counts_self
-        transaction_widths, label_widths = self._widths[role]
-        history = self._history(role, key)
-        amounts = history.amounts.setdefault(transaction.currency, History())
-        counted = WindowCounts.zeros(1, self.spec, role)
-        unused = np.empty(max(len(transaction_widths), 1), np.int64)
-        time = transaction.event_time
-        for past, value, counts, sums in (
-            (history.transactions, 0, counted.counts[0], unused),
-            (amounts, transaction.amount_minor, counted.amount_counts[0], counted.amount_sums[0]),
-        ):
-            past.make_room()
-            observe(past.times, past.totals, past.size, time, value, counts_self, transaction_widths, counts, sums)
-            past.size += 1
-        labels = history.labels
-        window(
-            labels.times,
-            labels.totals,
-            labels.size,
-            time,
-            label_widths,
-            counted.label_counts[0],
-            counted.fraud_counts[0],
+    def _step_values(
+        self,
+        stream: Stream,
+        party: PartyHistory,
+        transaction: OnlineTransaction,
+        other: int,
+        rank: int,
+        carried: Doubles,
+        values: Floats,
+    ) -> None:
+        plan, time = stream.plan, transaction.event_time
+        if len(plan.activity.column):
+            if party.size == len(party.activity.times):
+                party.activity = _grown(party.activity, party.size)
+            declined = int(transaction.outcome == "declined")
+            party.size = kernels.step_activity(
+                plan, party.activity, party.size, rank, time, other, declined, carried, self._seen, values
+            )
+        if len(plan.labels.column) and rank != PAST_ROW:
+            kernels.label_values(plan, party.labels, party.num_labels, time, values)
+        if len(plan.money.column):
+            money, size = party.money.get(transaction.currency) or (kernels.new_money(_ROOM), 0)
+            if size == len(money.times):
+                money = _grown(money, size)
+            scale = 10.0 ** currency_exponent(transaction.currency)
+            size = kernels.step_money(
+                plan, money, size, rank, time, transaction.amount_minor, scale, self._amounts, values
+            )
+            party.money[transaction.currency] = (money, size)
+
+    def _step_lists(
+        self,
+        stream: Stream,
+        party: PartyHistory,
+        transaction: OnlineTransaction,
+        other: int,
+        rank: int,
+        brought: Ints,
+        values: Floats,
+        lists: dict[str, Ints],
+    ) -> None:
+        """Motif columns, or the list that the stream is there for; `party.activity` holds times and others."""
+        times, others = party.activity.times, party.activity.others
+        if rank == SCORED_ROW and stream.makes_lists:
+            lists[stream.role] = np.empty(2 * motifs.LIST, np.int64)
+            motifs.newest_others(times, others, party.size, transaction.event_time, lists[stream.role])
+        elif rank == SCORED_ROW:
+            motifs.motif_values(
+                *stream.motif, times, others, party.lists, party.size, transaction.event_time, other, brought, values
+            )
+        else:
+            if party.size == len(times):
+                party.activity = _grown(party.activity, party.size)
+                party.lists = np.concatenate([party.lists, np.empty_like(party.lists)])
+            motifs.add_transfer(
+                party.activity.times,
+                party.activity.others,
+                party.lists,
+                party.size,
+                transaction.event_time,
+                other,
+                brought,
+            )
+            party.size += 1
+
+    def _party(self, index: int, key: tuple[int, int]) -> PartyHistory:
+        parties = self._parties[index]
+        if key not in parties:
+            stream = self._streams[index]
+            parties[key] = new_party(stream) if self._past is None else self._past.party(index, key)
+        return parties[key]
+
+
+class Past:
+    """The rows of a snapshot up to a position, found by party: histories are made of them when they are asked for."""
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        spec: FeatureSpec,
+        transactions: TransactionArrays,
+        labels: LabelEvents,
+        features: Floats,
+        *,
+        up_to: int,
+    ) -> None:
+        self._streams = streams
+        self._roles = transactions.roles
+        self._currencies = transactions.currencies
+        self._scale = scales([int(digits) for digits in transactions.exponents])
+        self._events = Events(
+            position=np.arange(up_to),
+            event_time=transactions.event_time[:up_to],
+            available_at=transactions.available_at[:up_to],
+            amount_minor=transactions.amount_minor[:up_to],
+            currency=transactions.currency[:up_to],
+            declined=(transactions.outcome[:up_to] == "declined").astype(np.int64),
+            entity=transactions.entity[:up_to],
         )
-        return counted
+        place = {name: index for index, name in enumerate(spec.names)}
+        self._carried = [carried_values(features[:up_to, [place[name] for name in item.carried]]) for item in streams]
+        chosen = labels.position < up_to
+        position = labels.position[chosen]
+        unusual = features[position, place[IS_UNUSUAL]] > 0 if IS_UNUSUAL in place else np.zeros(len(position), bool)
+        self._labels = LabelRows(
+            position=position,
+            known_at=labels.known_at[chosen],
+            is_fraud=labels.is_fraud[chosen].astype(np.int64),
+            unusual=unusual.astype(np.int64),
+            entity=transactions.entity[position],
+        )
+        self._in_of_source = self._lists(spec) if spec.has_motifs else None
+        self._found = {stream.role: _Finder.of(stream.role, self._events.entity, self._roles) for stream in streams}
+        self._found_labels = {
+            stream.role: _Finder.of(stream.role, self._labels.entity, self._roles)
+            for stream in streams
+            if stream.has_labels
+        }
+
+    def party(self, index: int, key: tuple[int, int]) -> PartyHistory:
+        """The history of one party in one stream."""
+        stream = self._streams[index]
+        rows = self._rows(index, key)
+        party = new_party(stream, room=len(rows) + _ROOM)
+        if stream.makes_lists or stream.list_width:
+            _fill_lists(party, rows)
+        if stream.columns and len(rows):
+            _fill(stream, party, rows, self._currencies, self._scale)
+        return party
+
+    def _rows(self, index: int, key: tuple[int, int]) -> Rows:
+        """The rows of a stream that are part of a party's history, in order."""
+        stream = self._streams[index]
+        chosen = self._found[stream.role].rows(key)
+        events = Events(**{name: values[chosen] for name, values in vars(self._events).items()})
+        brought = None if self._in_of_source is None else self._in_of_source[chosen]
+        parts = [
+            transaction_rows(
+                stream,
+                events,
+                self._roles,
+                carried=self._carried[index][chosen],
+                in_of_source=brought,
+                out_of_target=brought,  # rows that are scored alone are left out below
+            )
+        ]
+        if stream.has_labels:
+            chosen = self._found_labels[stream.role].rows(key)
+            labels = LabelRows(**{name: values[chosen] for name, values in vars(self._labels).items()})
+            parts.append(label_rows(stream, labels, self._roles))
+        rows = Rows.join(parts)
+        return rows.take((rows.rank != SCORED_ROW) & (rows.a == key[0]) & (rows.b == key[1])).in_order()
+
+    def _lists(self, spec: FeatureSpec) -> Ints:
+        """(N, 2 LIST) who had paid the source of each transaction."""
+        stream = next(stream for stream in self._streams if stream.makes_lists and stream.role == SOURCE_IN)
+        rows = transaction_rows(stream, self._events, self._roles).in_order()
+        found = np.full((len(self._events.position), 2 * motifs.LIST), motifs.NOBODY, np.int64)
+        found[rows.position[rows.scored]] = stream.lists(rows)[rows.scored]
+        return found
 
 
-def _histories_by(party: Ints, code: Ints, time: Ints, value: Ints) -> Iterator[tuple[tuple[int, int], History]]:
-    """Histories of each (party, code), all (n,) in the order of arrival; a party of -1 has none."""
-    present = np.flatnonzero(party >= 0)
-    order = present[np.lexsort((time[present], code[present], party[present]))]  # stable: ties keep arrival order
-    if len(order) == 0:
+@dataclass(frozen=True)
+class _Finder:
+    """Rows by party: `order` sorts them by party, `keys` are the parties in that order."""
+
+    order: Ints
+    keys: Ints
+
+    @classmethod
+    def of(cls, role: str, entity: Ints, roles: Sequence[str]) -> _Finder:
+        """Rows of `entity` (N, R) by the party whose history they belong to in a stream of this role."""
+        at = {SOURCE_IN: 1, SCATTER: 1, TARGET_OUT: 0, PAIR: 0}.get(role)
+        keys = entity[:, list(roles).index(role) if at is None else at]
+        if role == PAIR:
+            keys = _pair_code(keys, entity[:, 1])
+        order = np.argsort(keys, kind="stable")
+        return cls(order, keys[order])
+
+    def rows(self, key: tuple[int, int]) -> Ints:
+        """Indices of a party's rows."""
+        code = key[0] if key[1] == 0 else int(_pair_code(np.asarray([key[0]]), np.asarray([key[1]]))[0])
+        codes = [key[0], code] if key[1] == 0 else [code]
+        low, high = np.searchsorted(self.keys, [codes[-1], codes[-1] + 1])
+        return self.order[low:high]
+
+
+def new_party(stream: Stream, *, room: int = _ROOM) -> PartyHistory:
+    """A party without a past."""
+    return PartyHistory(
+        activity=kernels.new_activity(room, stream.plan.num_carried),
+        labels=kernels.new_labels(room, len(stream.plan.half_lives)),
+        lists=np.empty((room, stream.list_width), np.int64),
+    )
+
+
+def _fill(stream: Stream, party: PartyHistory, rows: Rows, currencies: Sequence[str], scale: Doubles) -> None:
+    """Replay a party's own rows into its histories."""
+    plan, num = stream.plan, len(rows)
+    unread = np.zeros((num, len(stream.columns)), np.float32)
+    party.size, party.num_labels = kernels.replay_party(
+        plan,
+        0,
+        num,
+        rows.rank,
+        rows.time,
+        rows.amount,
+        rows.other,
+        rows.flag,
+        rows.carried,
+        party.activity,
+        party.labels,
+        unread,
+    )
+    if len(plan.money.column) == 0:
         return
-    party, code, time = party[order], code[order], time[order]
-    totals = np.concatenate([[0], np.cumsum(value[order])])
-    starts = np.flatnonzero(np.append(True, (party[1:] != party[:-1]) | (code[1:] != code[:-1])))
-    stops = np.append(starts[1:], len(order))
-    keys = zip(party[starts].tolist(), code[starts].tolist(), strict=True)
-    for key, low, high in zip(keys, starts.tolist(), stops.tolist(), strict=True):
-        yield key, History.of(time[low:high], totals[low : high + 1])
+    of_transactions = rows.rank != kernels.LABEL_ROW
+    for code in np.unique(rows.currency[of_transactions]).tolist():
+        room = int((of_transactions & (rows.currency == code)).sum()) + _ROOM
+        money = kernels.new_money(room)
+        size = kernels.replay_money(
+            plan, 0, num, rows.rank, rows.time, rows.amount, rows.currency, code, scale[code], money, unread
+        )
+        party.money[currencies[code]] = (money, size)
+
+
+def _fill_lists(party: PartyHistory, rows: Rows) -> None:
+    for row in range(len(rows)):
+        motifs.add_transfer(
+            party.activity.times,
+            party.activity.others,
+            party.lists,
+            party.size,
+            rows.time[row],
+            rows.other[row],
+            rows.brought[row],
+        )
+        party.size += 1
+
+
+def _rows_of(
+    stream: Stream, parties: Mapping[str, int], lists: Mapping[str, Ints]
+) -> list[tuple[tuple[int, int], int, int, Ints]]:
+    """(party, other end, rank, list) of an event's rows in a stream, as `batch.transaction_rows` orders them."""
+    source, target = parties.get("source", -1), parties.get("target", -1)
+    has_motifs = stream.list_width > 0
+    brought = lists[SOURCE_IN] if has_motifs else _NO_LIST
+    if stream.role == SOURCE_IN:
+        ahead = lists[TARGET_OUT] if has_motifs else _NO_LIST
+        return [((source, 0), target, SCORED_ROW, ahead), ((target, 0), source, PAST_ROW, brought)]
+    if stream.role == TARGET_OUT:
+        return [((target, 0), source, SCORED_ROW, _NO_LIST), ((source, 0), target, PAST_ROW, _NO_LIST)]
+    if stream.role == SCATTER:
+        return [((target, 0), source, SCORED_ROW, brought), ((target, 0), source, PAST_ROW, brought)]
+    key = _key(stream.role, parties)
+    if key is None:
+        return []
+    other = source if stream.role not in ("source", PAIR) else target
+    return [(key, other, TRANSACTION_ROW, _NO_LIST)]
+
+
+def _key(role: str, parties: Mapping[str, int]) -> tuple[int, int] | None:
+    """The party of a stream among those of a transaction, None when it has none."""
+    if role == PAIR:
+        return (parties["source"], parties["target"]) if "source" in parties and "target" in parties else None
+    return (parties[role], 0) if role in parties else None
+
+
+def _pair_code(a: Ints, b: Ints) -> Ints:
+    """One number for two dense ids below 2^31."""
+    return (a << 32) | b
+
+
+def _grown[Arrays: (Activity, Money, Labels)](arrays: Arrays, size: int) -> Arrays:
+    """The same history with twice the room; marks have no room."""
+    grown = {}
+    for name, values in zip(arrays._fields, arrays, strict=True):
+        if name == "marks":
+            grown[name] = values
+            continue
+        more = np.zeros((max(size, _ROOM), *values.shape[1:]), values.dtype)
+        grown[name] = np.concatenate([values, more])
+    return type(arrays)(**grown)
