@@ -150,7 +150,8 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
     return _finding(
         (table.label_column,),
         f"In the last {tail_days} days there are {tail_frauds:,} frauds beyond the stated delay where {usual:,.0f} "
-        f"were to be expected: labels seem to take about {tail_days} days, the mapping states {table.stated_delay_days:g}.",
+        f"were to be expected: labels seem to take about {tail_days} days, the mapping states "
+        f"{table.stated_delay_days:g}.",
         {
             "stated_days": table.stated_delay_days,
             "estimated_days": tail_days,
