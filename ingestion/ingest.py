@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
 from ingestion.resolution.decisions import DecisionLog
 from ingestion.resolution.periods import Decision
+from ingestion.resolution.relink import link_terms, relink, undecided
 from ingestion.snapshot import Snapshot
 from ingestion.sources import pieces_of, sources_hash
 from ingestion.spark import LOCAL, parallelism, spark_session
@@ -111,7 +112,8 @@ def ingest(
     clock.stage("start")
     with workspace.lock(doing="the ingest"):
         plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage)
-        if plan.parent is not None and not plan.files:
+        decisions = tuple(DecisionLog.of(workspace).read())
+        if plan.parent is not None and not plan.files and not undecided(plan.parent, decisions):
             clock.stage(None)
             return _reused(plan.parent, clock)
         work = workspace.cache / "ingest"
@@ -119,6 +121,8 @@ def ingest(
         work.mkdir(parents=True, mode=0o700)
         try:
             with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
+                if plan.parent is not None and not plan.files:
+                    return _relinked(workspace, plan.parent, decisions, session, work, clock)
                 return _Ingest(
                     workspace=workspace,
                     plan=plan,
@@ -128,7 +132,7 @@ def ingest(
                     now=time.time_ns() // 1_000 if now is None else now,
                     max_bad_share=max_bad_share,
                     unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
-                    decisions=tuple(DecisionLog.of(workspace).read()),
+                    decisions=decisions,
                 ).run()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -262,10 +266,7 @@ class _Ingest:
 
     @property
     def _link_terms(self) -> str | None:
-        """Hash of what links depend on beside the rows: rules, and what people decided. None without rules."""
-        resolution = self.plan.mapping.resolution
-        terms = [resolution.model_dump(mode="json"), [vars(decision) for decision in self.decisions]]
-        return short_hash(terms) if resolution.rules else None
+        return link_terms(self.plan.mapping.resolution, self.decisions)
 
     def _manifest(self, built: Built, accepted: Accepted) -> dict[str, Any]:
         plan, mapping = self.plan, self.plan.mapping
@@ -305,6 +306,22 @@ def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _relinked(
+    workspace: Workspace,
+    parent: Snapshot,
+    decisions: tuple[Decision, ...],
+    session: SparkSession,
+    work: Path,
+    clock: _Clock,
+) -> IngestResult:
+    """Nothing was read: a snapshot whose links follow what people decided since its parent."""
+    clock.stage("links")
+    snapshot_id = relink(workspace, parent, decisions, session=session, work=work)
+    clock.stage(None)
+    batch = parent.manifest["batch"] + 1
+    return replace(_reused(parent, clock), snapshot_id=snapshot_id, batch=batch, reused=False)
 
 
 def _reused(
