@@ -1,8 +1,9 @@
-"""A full or read-only disk, told as what it is wherever it shows: in Python, Arrow, SQLite, Spark's workers or the JVM."""
+"""A full or read-only disk, told as what it is wherever it shows: Python, Arrow, SQLite, Spark's workers, the JVM."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +32,12 @@ def disk_errors(folder: Path, *, needed_bytes: int) -> Iterator[None]:
         yield
     except Exception as error:
         full = _is_full(error)
+        if full is None and isinstance(error, PermissionError) and not os.access(folder, os.W_OK):
+            full = False
         if full is None:
             raise
         free = shutil.disk_usage(folder).free
-        what = "has no space left" if full else "cannot be written: its file system is read-only"
+        what = "has no space left" if full else "cannot be written: it is read-only"
         remedy = f"Free at least {_mb(needed_bytes)} there" if full else "Mount it for writing"
         raise DiskRefused(
             f"{folder} {what} ({_mb(free)} free, about {_mb(needed_bytes)} needed). Nothing was published; what is"

@@ -41,13 +41,15 @@ from ingestion.resolution.decisions import DecisionLog
 from ingestion.resolution.periods import Decision
 from ingestion.resolution.relink import link_terms, relink, undecided
 from ingestion.snapshot import Snapshot
-from ingestion.sources import pieces_of, sources_hash, without_damage
+from ingestion.sources import pieces_of, source_bytes, sources_hash, without_damage
 from ingestion.spark import LOCAL, parallelism, spark_session
 from ingestion.vault import Vault
 from ingestion.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 
+#: What an ingest writes at most beside each other for a byte of its source: parts, shuffle files, the snapshot.
+BYTES_A_SOURCE_BYTE = 4
 #: Below it Spark's session is a short one.
 SHORT_ROWS = 500_000
 STAGES = ("start", "read", "check", "entities", "sequence", "links", "labels", "features", "publish")
@@ -117,35 +119,34 @@ def ingest(
     """
     clock = _Clock(progress)
     clock.stage("start")
-    with workspace.lock(doing="the ingest"):
+    needed = BYTES_A_SOURCE_BYTE * source_bytes(source)
+    with disk_errors(workspace.root, needed_bytes=needed), workspace.lock(doing="the ingest"):
         plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage, again=replay is not None)
         plan = plan if replay is None else replay.restrict(plan)
         decisions = tuple(DecisionLog.of(workspace).read())
         if plan.parent is not None and not plan.files and not undecided(plan.parent, decisions):
             clock.stage(None)
             return _reused(plan.parent, clock)
-        needed = 4 * sum(file.path.stat().st_size for file in plan.all_files)
-        with disk_errors(workspace.root, needed_bytes=needed):
-            work = workspace.cache / "ingest"
+        work = workspace.cache / "ingest"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, mode=0o700)
+        try:
+            with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
+                if plan.parent is not None and not plan.files:
+                    return _relinked(workspace, plan.parent, decisions, session, work, clock)
+                return _Ingest(
+                    workspace=workspace,
+                    plan=plan,
+                    session=session,
+                    work=work,
+                    clock=clock,
+                    now=time.time_ns() // 1_000 if now is None else now,
+                    max_bad_share=max_bad_share,
+                    unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
+                    decisions=decisions,
+                ).run()
+        finally:
             shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True, mode=0o700)
-            try:
-                with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
-                    if plan.parent is not None and not plan.files:
-                        return _relinked(workspace, plan.parent, decisions, session, work, clock)
-                    return _Ingest(
-                        workspace=workspace,
-                        plan=plan,
-                        session=session,
-                        work=work,
-                        clock=clock,
-                        now=time.time_ns() // 1_000 if now is None else now,
-                        max_bad_share=max_bad_share,
-                        unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
-                        decisions=decisions,
-                    ).run()
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,12 @@ def find_files(source: Path) -> list[Path]:
     return files
 
 
+def source_bytes(source: Path) -> int:
+    """Bytes of the files of a source; 0 when there are none, which `find_files` tells."""
+    paths = source.iterdir() if source.is_dir() else [source]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) -> SourceFile:
     """Look at one file: its hash, its columns, and what vouches for its bytes.
 
