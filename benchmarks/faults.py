@@ -28,7 +28,6 @@ def main() -> int:
         outcomes = [try_damaged(folder, good, table, number) for number in range(count)]
     for kind in KINDS:
         _tell(report, kind, [outcome for outcome in outcomes if outcome.kind == kind])
-    report.row("crashes of the job", 0, "")  # a crash would have ended this program
     report.row("time", elapsed(), "s")
     vouched = sum(outcome.wrong for outcome in outcomes if outcome.kind in (KINDS[0], KINDS[2]))
     unmarked = sum(not (o.refused or o.marked_unverified) for o in outcomes if o.kind in (KINDS[1], KINDS[3]))

@@ -56,7 +56,7 @@ class GuardedCalls:
                 outcome, value = self._exchange(function, arguments, seconds)
         if outcome == "raised":
             raise value
-        return value  # type: ignore[no-any-return]  # what the function returned
+        return value
 
     def _exchange(self, function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> tuple[str, Any]:
         process, connection = self._running()

@@ -7,7 +7,6 @@ quarantined.
 from __future__ import annotations
 
 import faulthandler
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def _batches(piece: Piece, columns: list[str]) -> Iterator[RawRows]:
 
 def _next_in_time(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
     """The next batch; native code that hangs on it ends this worker, and the driver finds out why."""
-    faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(BATCH_SECONDS, exit=True, file=2)
     try:
         return next(batches, None)
     finally:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from ingestion.errors import DataContractError
+from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan
 from ingestion.snapshot import Snapshot
 
@@ -36,7 +37,8 @@ class Replay:
         chosen = quarantine
         if self.reason is not None:
             chosen = quarantine.filter(pc.equal(quarantine.column("reason"), self.reason))
-        files, lines = [], {}
+        files: list[SourceFile] = []
+        lines: dict[int, tuple[int, ...]] = {}
         for file in plan.files:
             rows = chosen.filter(pc.equal(chosen.column("source_file"), file.name))
             if rows.num_rows == 0:
