@@ -56,8 +56,8 @@ class LinkJob:
         """
         if not self.resolution.rules:
             return {}
-        held = self._held()
-        shared = self._shared(held.where("identifier is not null"))
+        held = self.held()
+        shared = self.shared(held.where("identifier is not null"))
         self._write_links(shared, num_entities)
         hubs = self._write_hubs(shared, held)
         links = self._read("links")
@@ -69,7 +69,7 @@ class LinkJob:
             "components": self._write_components(links, num_entities, horizon),
         }
 
-    def _held(self) -> DataFrame:
+    def held(self) -> DataFrame:
         """Holders of identifiers (HOLDING), once each; rows with a null identifier count the placeholders."""
         rules = self.resolution.rules
 
@@ -87,15 +87,13 @@ class LinkJob:
         )
         return self._kept(once, "holdings")
 
-    def _shared(self, held: DataFrame) -> DataFrame:
+    def shared(self, held: DataFrame) -> DataFrame:
         """The first holders of each identifier that several entities share, with its earliest one and `hub_at`."""
         limit = _by_rule({rule.name: rule.max_entities for rule in self.resolution.rules})
-        most = max(rule.max_entities for rule in self.resolution.rules) + 1
         identifier = Window.partitionBy("rule", "identifier")
         in_order = identifier.orderBy("first_at", "key")
-        ranked = held.withColumn("place", F.row_number().over(in_order)).where(F.col("place") <= most)
         hub_at = F.max(F.when(F.col("place") == limit + 1, F.col("first_at"))).over(identifier)
-        wide = ranked.select(
+        wide = self.ranked(held).select(
             "*",
             F.first("entity_id").over(in_order).alias("first_id"),
             F.first("key").over(in_order).alias("first_key"),
@@ -104,6 +102,12 @@ class LinkJob:
             hub_at.alias("hub_at"),
         )
         return self._kept(wide.where((F.col("holders") > 1) & (F.col("place") <= limit + 1)), "shared")
+
+    def ranked(self, held: DataFrame) -> DataFrame:
+        """The first holders of each identifier with their `place`, from 1 on, one more than any rule allows."""
+        in_order = Window.partitionBy("rule", "identifier").orderBy("first_at", "key")
+        most = max(rule.max_entities for rule in self.resolution.rules) + 1
+        return held.withColumn("place", F.row_number().over(in_order)).where(F.col("place") <= most)
 
     def _write_links(self, shared: DataFrame, num_entities: int) -> None:
         limit = _by_rule({rule.name: rule.max_entities for rule in self.resolution.rules})
@@ -155,18 +159,22 @@ class LinkJob:
             (self.folder / "components").mkdir()
             pq.write_table(table, self.folder / "components" / "part-00000.parquet", write_page_checksum=True)
         else:
-            time = F.timestamp_micros(F.lit(horizon))
-            not_revoked = F.col("revoked_at").isNull() | (F.col("revoked_at") > time)
-            held = links.where((F.col("known_at") <= time) & not_revoked)
-            found = connected(held.select("a_id", "b_id"), self.work / "components")
-            parts = max(1, -(-num_entities // _ENTITIES_A_PART))
-            part = (F.col("entity_id") / F.lit(_ENTITIES_A_PART)).cast("int")
-            in_order = found.repartitionById(parts, part).sortWithinPartitions("entity_id")
-            write_parts(in_order, [(self.folder / "components", COMPONENT)])
+            self.write_components_by_spark(links, num_entities, horizon)
         sizes = self._read("components").groupBy("component_id").count()
         number = F.count(F.lit(1)).alias("number")
         row = sizes.agg(number, F.sum("count").alias("entities"), F.max("count").alias("largest")).collect()[0]
         return {name: int(row[name] or 0) for name in ("number", "entities", "largest")}
+
+    def write_components_by_spark(self, links: DataFrame, num_entities: int, horizon: int) -> None:
+        """Write the components of the links that hold at `horizon` without a link coming to this process."""
+        time = F.timestamp_micros(F.lit(horizon))
+        not_revoked = F.col("revoked_at").isNull() | (F.col("revoked_at") > time)
+        held = links.where((F.col("known_at") <= time) & not_revoked)
+        found = connected(held.select("a_id", "b_id"), self.work / "components")
+        parts = max(1, -(-num_entities // _ENTITIES_A_PART))
+        part = (F.col("entity_id") / F.lit(_ENTITIES_A_PART)).cast("int")
+        in_order = found.repartitionById(parts, part).sortWithinPartitions("entity_id")
+        write_parts(in_order, [(self.folder / "components", COMPONENT)])
 
     def _counts(self, links: DataFrame, held: DataFrame) -> dict[str, Any]:
         """By rule: links, identifiers that link, rows with a placeholder."""
