@@ -141,9 +141,7 @@ CALL (e) {{
 RETURN key, num_as_end + num_as_party, num_uses
 """
 _LINK_VISIBLE = "l.batch <= $batch AND (l.until_batch IS NULL OR l.until_batch > $batch)"
-_LINK_HOLDS = (
-    f"{_LINK_VISIBLE} AND l.known_at <= $as_of AND (l.revoked_at IS NULL OR l.revoked_at > $as_of)"
-)
+_LINK_HOLDS = f"{_LINK_VISIBLE} AND l.known_at <= $as_of AND (l.revoked_at IS NULL OR l.revoked_at > $as_of)"
 LINKS_OF = f"""
 UNWIND $keys AS key
 MATCH (e:Entity {{key: key}})
