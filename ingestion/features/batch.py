@@ -1,7 +1,7 @@
 """Streams of many parties: the arrays version that the Spark job runs on each partition, and tests on whole tables.
 
-A *stream* is a role or a pair in one round (see `spec`); its rows lie party by party, each in the order of the sequence.
-Absent party: NaN. Empty window: 0.
+A *stream* is a role or a pair in one round (see `spec`); its rows lie party by party, each in the order of the
+sequence. Absent party: NaN. Empty window: 0.
 
 Legend: N transactions, R roles, L labels, M rows of a stream, C carried values, E event features, F features.
 """
@@ -54,6 +54,15 @@ class Events:
     declined: Ints
     entity: Ints
 
+    def take(self, rows: Ints) -> Events:
+        """Chosen events."""
+        return Events(**{name: values[rows] for name, values in vars(self).items()})
+
+    @classmethod
+    def join(cls, parts: Sequence[Events]) -> Events:
+        """Events of several parts."""
+        return cls(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRows:
@@ -65,6 +74,22 @@ class LabelRows:
     is_fraud: Ints
     unusual: Ints
     entity: Ints
+
+    def take(self, rows: Ints) -> LabelRows:
+        """Chosen labels."""
+        return LabelRows(**{name: values[rows] for name, values in vars(self).items()})
+
+    @classmethod
+    def join(cls, parts: Sequence[LabelRows]) -> LabelRows:
+        """Labels of several parts."""
+        return cls(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
+
+    @classmethod
+    def none(cls, num_roles: int) -> LabelRows:
+        """No labels."""
+        empty = np.empty(0, np.int64)
+        entity = np.empty((0, num_roles), np.int64)
+        return cls(position=empty, known_at=empty, is_fraud=empty, unusual=empty, entity=entity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +145,19 @@ class Rows:
 
     def in_order(self) -> Rows:
         """Party by party, each in the order of the sequence."""
-        keys = (self.order, self.available_at, self.b, self.a) if self.b.any() else (self.order, self.available_at, self.a)
-        return self.take(np.lexsort(keys))
+        sequence = np.lexsort((self.order, self.available_at))
+        party = self.a[sequence]
+        if self.b.any():
+            party = pair_code(party, self.b[sequence])
+        return self.take(sequence[np.argsort(party, kind="stable")])
+
+    def of_parties_from(self, position: int) -> Rows:
+        """Of rows in order, those of parties that are scored at `position` or later."""
+        starts = self.starts
+        if len(self) == 0:
+            return self
+        last = np.maximum.reduceat(np.where(self.scored, self.position, -1), starts[:-1])
+        return self.take(np.repeat(last >= position, np.diff(starts)))
 
     @property
     def starts(self) -> Ints:
@@ -208,7 +244,7 @@ class Stream:
         return 2 * motifs.LIST if len(self.motif[0]) else 0
 
     def values(self, rows: Rows, scale: Doubles) -> Floats:
-        """(M, F) float32 of rows in order; meaningless where nothing is scored. `scale` (codes,) minor units a major."""
+        """(M, F) float32 of rows in order, nothing where none is scored; `scale` (codes,) minor units a major one."""
         out = np.zeros((len(rows), len(self.columns)), np.float32)
         starts = rows.starts
         plan = self.plan
@@ -241,7 +277,12 @@ def streams_of(spec: FeatureSpec) -> tuple[Stream, ...]:
     """All streams of a spec: those of the first round, then those of the second. Motifs belong to what the source
     received (cycles) and to what the target received (scatter-gather), and need the lists of the first round."""
     found = []
-    own = {role: family.counts_self for family in spec.families if family.kind in ("windows", "near") for role in family.roles}
+    own = {
+        role: family.counts_self
+        for family in spec.families
+        if family.kind in ("windows", "near")
+        for role in family.roles
+    }
     for number in (1, 2):
         columns = [column for column in spec.columns if column.kind != "event" and column.round == number]
         roles = [role_of(column) for column in columns]
@@ -253,7 +294,8 @@ def streams_of(spec: FeatureSpec) -> tuple[Stream, ...]:
             )
         if number == 1 and spec.has_motifs:
             lists = [
-                Stream(role=role, round=1, columns=(), carried=(), counts_self=False) for role in (SOURCE_IN, TARGET_OUT)
+                Stream(role=role, round=1, columns=(), carried=(), counts_self=False)
+                for role in (SOURCE_IN, TARGET_OUT)
             ]
             found += lists
     return tuple(found)
@@ -392,6 +434,11 @@ def table_features(
             columns = [place[name] for name in stream.names]
             matrix[rows.position[scored][:, None], columns] = stream.values(rows, scale)[scored]
     return matrix
+
+
+def pair_code(a: Ints, b: Ints) -> Ints:
+    """One number for two dense ids below 2^31."""
+    return (a << 32) | b
 
 
 def carried_values(values: Floats) -> Doubles:

@@ -1,177 +1,328 @@
 """The Spark feature job: point-in-time features over history, by the kernels that score one event online.
 
-Two exchanges, whatever the number of roles: every role's stream of transactions and labels goes to the partition of
-its party, in the order of the sequence, where the kernel replays whole parties; then the values of all roles meet
-again by position, and become one float32 row for each transaction.
+Each round has two exchanges, whatever the number of streams: rows go to the partition of their party, where the kernel
+replays whole parties, and values meet again by position, where they become one float32 row for each transaction. What
+the second round needs of the first lies in files of the work folder, part by part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+import pyarrow.compute as pc
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ingestion.features.batch import Floats, PartyStream, event_features, role_features, role_names
-from ingestion.features.kernels import LABEL_ROW, TRANSACTION_ROW, Ints
-from ingestion.features.spec import FeatureSpec
+from ingestion.features import blocks
+from ingestion.features.batch import (
+    Events,
+    LabelRows,
+    Rows,
+    Stream,
+    event_features,
+    label_rows,
+    scales,
+    streams_of,
+    transaction_rows,
+)
+from ingestion.features.blocks import Batches
+from ingestion.features.kernels import Doubles, Floats, Ints
+from ingestion.features.rounds import EventBlock, FirstRound, Part, ValueBlock
+from ingestion.features.spec import SOURCE_IN, TARGET_OUT, FeatureSpec
 from ingestion.money import exponent
 
-Batches = Iterator[pa.RecordBatch]
-
-#: Rows of one partition of the wide matrix: it is held in memory.
+#: Rows of one part of the matrix: it is held in memory.
 ROWS_A_PART = 131_072
-_EVENT = -1
-#: What sorts a stream: the first column alone tells parties of a role apart, so that most comparisons end there.
-_STREAM = ("group", "available_at", "place")
-_LABEL_PLACE = -1
-_VALUES = "role int, position bigint, values binary, transaction_id string"
-_VALUES_ARROW = pa.schema(
-    [("role", pa.int32()), ("position", pa.int64()), ("values", pa.binary()), ("transaction_id", pa.string())]
-)
+#: Rows of all streams that one task replays, and transactions that are spread over the tasks at once.
+_ROWS_A_TASK = 1_000_000
+_CHUNK = 65_536
+_DECLINED = "declined"
+_KEPT = pa.schema([("part", pa.int32())])
+_MIX, _MIX_PAIR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
-def features(
-    transactions: DataFrame,
-    labels: DataFrame,
-    spec: FeatureSpec,
-    *,
-    currencies: Sequence[str],
-    num_partitions: int,
-    num_rows: int,
-) -> tuple[DataFrame, Callable[[Batches], Batches]]:
-    """Values by position range, and the function that makes the wide rows of a partition from them.
+@dataclass(frozen=True, kw_only=True)
+class FeatureJob:
+    """The features of `num_rows` transactions, by part of ROWS_A_PART.
 
     Args:
-        transactions: position, transaction_id, event_time, available_at, amount_minor, currency, kind, outcome and
-            entity_<role>.
-        labels: position of the labelled transaction, known_at, label and entity_<role>.
-        spec: with its roles spelled out.
+        roles: of the parties, as the transactions have them; source and target come first.
         currencies: every code that occurs.
-        num_rows: number of transactions; their positions are 0 … num_rows - 1.
+        folder: where the parts of the features lie; those before `first_part` are there already. Histories of parties
+            that do not occur from that part on are not replayed.
+        work: for what is not kept; all workers see it.
+        parallelism: tasks at least.
     """
-    codes = tuple(sorted(currencies))
-    streams = role_streams(transactions, labels, spec, codes)
-    values = event_values(transactions, spec)
-    if streams is not None:
-        values = values.unionByName(role_values(streams, spec, codes, num_partitions))
-    parts = max(1, -(-num_rows // ROWS_A_PART))
-    part = (F.col("position") / F.lit(ROWS_A_PART)).cast("int")
-    return values.repartitionById(parts, part), wide_rows(spec)
 
+    spec: FeatureSpec
+    roles: tuple[str, ...]
+    currencies: tuple[str, ...]
+    num_rows: int
+    folder: Path
+    work: Path
+    first_part: int = 0
+    parallelism: int = 2
 
-def role_streams(
-    transactions: DataFrame, labels: DataFrame, spec: FeatureSpec, currencies: Sequence[str]
-) -> DataFrame | None:
-    """Rows (group, available_at, place, time, value, currency) of every role with windows.
+    def values(
+        self, session: SparkSession, transactions: DataFrame, labels: DataFrame
+    ) -> tuple[DataFrame, Callable[[Batches], Batches]]:
+        """Blocks by part from `first_part` on, and the function that makes the wide rows of a part from them.
 
-    `group` is entity id x number of roles + index of the role in `spec.roles`; `place` is the position of a
-    transaction, -1 for a label, which so comes first of what is available at one time. None for a spec without
-    windows.
-    """
-    streams: DataFrame | None = None
-    code = F.array_position(F.array(*[F.lit(name) for name in currencies]), F.col("currency")) - F.lit(1)
-    for index, role in enumerate(spec.roles):
-        party = F.col(f"entity_{role}")
-        group = (party * F.lit(len(spec.roles)) + F.lit(index)).alias("group")
-        transaction_rows = transactions.where(party.isNotNull()).select(
-            group,
-            F.unix_micros("available_at").alias("available_at"),
-            F.col("position").alias("place"),
-            F.unix_micros("event_time").alias("time"),
-            F.col("amount_minor").alias("value"),
-            code.cast("int").alias("currency"),
-        )
-        streams = transaction_rows if streams is None else streams.unionByName(transaction_rows)
-        if spec.family(role)[1] is not None:
-            streams = streams.unionByName(
-                labels.where(party.isNotNull()).select(
-                    group,
-                    F.unix_micros("known_at").alias("available_at"),
-                    F.lit(_LABEL_PLACE).cast("bigint").alias("place"),
-                    F.unix_micros("known_at").alias("time"),
-                    (F.col("label") == "fraud").cast("bigint").alias("value"),
-                    F.lit(0).alias("currency"),
-                )
-            )
-    return streams
+        Args:
+            transactions: position, transaction_id, event_time, available_at, amount_minor, currency, kind, outcome and
+                entity_<role>.
+            labels: position of the labelled transaction, known_at, label and entity_<role>.
+        """
+        rows = self._rows(transactions, labels)
+        found = self._replayed(rows, 1)
+        if not self._has_round(2):
+            begin = self.first_part * ROWS_A_PART
+            events = self._events(transactions.where(F.col("position") >= F.lit(begin)))
+            return self._by_part(found.unionByName(events)), self._wide
+        everything = found.unionByName(self._events(transactions))
+        labelled = self._known(labels)
+        if labelled is not None:
+            everything = everything.unionByName(labelled.mapInArrow(self._label_blocks, blocks.SCHEMA))
+        self._by_part(everything, first=0).mapInArrow(self._keep, "part int").collect()
+        parts = session.range(0, self._num_parts, numPartitions=self._num_parts)
+        return self._by_part(self._replayed(parts.mapInArrow(self._second_rows, blocks.SCHEMA), 2)), self._wide
 
+    # What the driver plans.
 
-def role_values(streams: DataFrame, spec: FeatureSpec, currencies: Sequence[str], num_partitions: int) -> DataFrame:
-    """Feature values (role, position, values, transaction_id null) of each transaction in each role."""
-    exponents = np.asarray([exponent(code) for code in currencies] or [2], np.int64)
+    @cached_property
+    def _streams(self) -> tuple[Stream, ...]:
+        return streams_of(self.spec)
 
-    def replay(batches: Batches) -> Batches:
-        for part in whole_parties(batches):
-            yield from _values_of_parties(part, spec, exponents)
+    @property
+    def _scale(self) -> Doubles:
+        return scales([exponent(code) for code in self.currencies])
 
-    return streams.repartition(num_partitions, "group").sortWithinPartitions(*_STREAM).mapInArrow(replay, _VALUES)
+    @property
+    def _num_parts(self) -> int:
+        return max(1, -(-self.num_rows // ROWS_A_PART))
 
+    @property
+    def _first_round(self) -> FirstRound:
+        return FirstRound(spec=self.spec, features=self.folder, work=self.work, first_part=self.first_part)
 
-def event_values(transactions: DataFrame, spec: FeatureSpec) -> DataFrame:
-    """Values of the features of the transaction alone, with its id (role -1)."""
+    def _has_round(self, number: int) -> bool:
+        return any(stream.round == number for stream in self._streams)
 
-    def compute(batches: Batches) -> Batches:
+    def _num_tasks(self, number: int) -> int:
+        num_streams = sum(stream.round == number for stream in self._streams)
+        return max(self.parallelism, -(-num_streams * self.num_rows // _ROWS_A_TASK))
+
+    def _by_part(self, values: DataFrame, *, first: int | None = None) -> DataFrame:
+        first = self.first_part if first is None else first
+        return values.repartitionById(self._num_parts - first, F.col("target") - F.lit(first))
+
+    def _rows(self, transactions: DataFrame, labels: DataFrame) -> DataFrame:
+        """Blocks of the rows of the first round's streams."""
+        rows = _select(transactions, self._of_streams).mapInArrow(self._first_rows, blocks.SCHEMA)
+        known = self._known(labels)
+        if known is not None:
+            rows = rows.unionByName(known.mapInArrow(self._first_label_rows, blocks.SCHEMA))
+        return rows
+
+    def _known(self, labels: DataFrame) -> DataFrame | None:
+        """What features need of labels; None when they need nothing."""
+        if not any(stream.has_labels for stream in self._streams):
+            return None
+        known_at = F.unix_micros("known_at").alias("known_at")
+        is_fraud = (F.col("label") == "fraud").cast("bigint").alias("is_fraud")
+        return labels.select("position", known_at, is_fraud, *self._entities)
+
+    @property
+    def _entities(self) -> list[str]:
+        return [f"entity_{role}" for role in self.roles]
+
+    @property
+    def _counts_declined(self) -> bool:
+        return any(column.statistic == "declined_count" for column in self.spec.columns)
+
+    @property
+    def _of_streams(self) -> list[str]:
+        """Columns that streams need of transactions."""
+        wanted = ["position", "event_time", "available_at", "amount_minor", *self._entities]
+        wanted += ["currency"] if len(self.currencies) > 1 else []
+        return wanted + (["outcome"] if self._counts_declined else [])
+
+    def _events(self, transactions: DataFrame) -> DataFrame:
+        """Blocks of the events' ids and own features, and of all that the second round needs."""
+        wanted = ["position", "transaction_id"]
+        wanted += ["event_time", "currency", "kind", "outcome", "amount_minor"] if self.spec.event else []
+        wanted += self._of_streams if self._has_round(2) else []
+        return _select(transactions, wanted).mapInArrow(self._event_blocks, blocks.SCHEMA)
+
+    def _replayed(self, rows: DataFrame, number: int) -> DataFrame:
+        num_tasks = self._num_tasks(number)
+        replay = self._replay_of(number)
+        return rows.repartitionById(num_tasks, F.col("target")).mapInArrow(replay, blocks.SCHEMA)
+
+    # What the workers do.
+
+    def _first_rows(self, batches: Batches) -> Batches:
+        streams = [(index, stream) for index, stream in enumerate(self._streams) if stream.round == 1]
+        for table in blocks.chunks(batches, _CHUNK):
+            events = self._of_table(table)
+            made = {index: transaction_rows(stream, events, self.roles) for index, stream in streams}
+            yield from blocks.packed(self._spread(made, self._num_tasks(1)))
+
+    def _first_label_rows(self, batches: Batches) -> Batches:
+        streams = [(index, item) for index, item in enumerate(self._streams) if item.round == 1 and item.has_labels]
+        for table in blocks.chunks(batches, _CHUNK):
+            labels = self._labels_of(table)
+            made = {index: label_rows(stream, labels, self.roles) for index, stream in streams}
+            yield from blocks.packed(self._spread(made, self._num_tasks(1)))
+
+    def _second_rows(self, batches: Batches) -> Batches:
+        streams = [(index, stream) for index, stream in enumerate(self._streams) if stream.round == 2]
         for batch in batches:
-            columns = {name: batch.column(name) for name in batch.schema.names}
-            values = event_features(
-                spec,
-                event_time=_ints(columns["event_time"]),
-                amount_minor=_ints(columns["amount_minor"]),
-                exponent=np.asarray([exponent(code) for code in columns["currency"].to_pylist()], np.int64),
-                kind=columns["kind"].to_numpy(zero_copy_only=False),
-                outcome=columns["outcome"].to_numpy(zero_copy_only=False),
+            for part in batch.column("id").to_pylist():
+                first = self._first_round.read(part)
+                assert first.events is not None, "parts of a spec with a second round hold their events"
+                labels = first.labels_told(self.spec)
+                made = {}
+                for index, stream in streams:
+                    made[index] = transaction_rows(
+                        stream,
+                        first.events,
+                        self.roles,
+                        carried=first.carried(self.spec, stream.carried),
+                        in_of_source=first.lists.get(SOURCE_IN),
+                        out_of_target=first.lists.get(TARGET_OUT),
+                    )
+                    if stream.has_labels and labels is not None:
+                        made[index] = Rows.join([made[index], label_rows(stream, labels, self.roles)])
+                yield from blocks.packed(self._spread(made, self._num_tasks(2)))
+
+    def _spread(self, made: dict[int, Rows], num_tasks: int) -> Iterator[tuple[int, Any]]:
+        """Rows of streams by the task of their party."""
+        by_task: dict[int, list[Any]] = {}
+        for index, rows in made.items():
+            for task, chosen in blocks.split(_task(rows, index, num_tasks)):
+                part = rows.take(chosen)
+                by_task.setdefault(task, []).append((index, part.matrix(), part.carried, part.brought))
+        yield from by_task.items()
+
+    def _replay_of(self, number: int) -> Callable[[Batches], Batches]:
+        begin, scale = self.first_part * ROWS_A_PART, self._scale
+
+        def replay(batches: Batches) -> Batches:
+            parts: dict[int, list[Rows]] = {}
+            for block in blocks.unpacked(batches):
+                for index, matrix, carried, brought in block:
+                    parts.setdefault(index, []).append(Rows.of(matrix, carried, brought))
+            for index in sorted(parts):
+                stream = self._streams[index]
+                rows = Rows.join(parts.pop(index)).in_order()
+                if begin and stream.columns:
+                    rows = rows.of_parties_from(begin)
+                yield from blocks.packed(_values(index, stream, rows, begin if stream.columns else 0, scale))
+
+        return replay
+
+    def _event_blocks(self, batches: Batches) -> Batches:
+        for table in blocks.chunks(batches, _CHUNK):
+            position = _ints(table.column("position"))
+            own = self._own(table)
+            events = self._of_table(table) if self._has_round(2) else None
+            ids = table.column("transaction_id").combine_chunks()
+            yield from blocks.packed(
+                (
+                    part,
+                    EventBlock(
+                        position=position[rows],
+                        ids=ids.take(pa.array(rows)),
+                        own=own[rows],
+                        events=None if events is None else events.take(rows),
+                    ),
+                )
+                for part, rows in blocks.split(position // ROWS_A_PART)
             )
-            yield _values_batch(_EVENT, columns["position"], values, columns["transaction_id"])
 
-    wanted = ["position", "transaction_id", "event_time", "amount_minor", "currency", "kind", "outcome"]
-    return transactions.select(*wanted).mapInArrow(compute, _VALUES)
+    def _label_blocks(self, batches: Batches) -> Batches:
+        for table in blocks.chunks(batches, _CHUNK):
+            labels = self._labels_of(table)
+            targets = labels.position // ROWS_A_PART
+            yield from blocks.packed((part, labels.take(rows)) for part, rows in blocks.split(targets))
 
+    def _keep(self, batches: Batches) -> Batches:
+        """Keep a part of the first round for the second."""
+        if found := list(blocks.unpacked(batches)):
+            part = Part.of(self.spec, self._streams, found, rows_a_part=ROWS_A_PART)
+            self._first_round.write(part)
+            yield pa.RecordBatch.from_arrays([pa.array([part.number], pa.int32())], schema=_KEPT)
 
-def whole_parties(batches: Batches) -> Iterator[pa.Table]:
-    """Regroup batches sorted by group so that no party of a role is split."""
-    rest: pa.Table | None = None
-    for batch in batches:
-        table = pa.Table.from_batches([batch])
-        if rest is not None:
-            table = pa.concat_tables([rest, table])
-        last = _last_party_begin(table)
-        if last:
-            yield table.slice(0, last)
-        rest = table.slice(last)
-    if rest is not None and rest.num_rows:
-        yield rest
-
-
-def wide_rows(spec: FeatureSpec) -> Callable[[Batches], Batches]:
-    """The function that turns a partition of values (any order) into wide rows by position."""
-    columns = _columns_of_roles(spec)
-    schema = wide_schema(spec)
-
-    def assemble(batches: Batches) -> Batches:
-        values = [batch for batch in batches if batch.num_rows]
-        if not values:
+    def _wide(self, batches: Batches) -> Batches:
+        """The wide rows of one part, by position."""
+        found = list(blocks.unpacked(batches))
+        if self._has_round(2) and self.num_rows:
+            part = self._first_round.read(_partition() + self.first_part)
+            part.fill(self.spec, self._streams, found, base=part.base)
+        elif found:
+            part = Part.of(self.spec, self._streams, found, rows_a_part=ROWS_A_PART)
+        else:
             return
-        table = pa.Table.from_batches(values)
-        role, position = (_ints(table.column(name)) for name in ("role", "position"))
-        events = np.flatnonzero(role == _EVENT)
-        in_order = events[np.argsort(position[events])]
-        base, num_rows = int(position[in_order[0]]), len(in_order)
-        assert position[in_order[-1]] == base + num_rows - 1, "positions of a part have no gap"
-        matrix = np.full((num_rows, len(spec.names)), np.nan, np.float32)
-        for index, names in columns.items():
-            rows = np.flatnonzero(role == index)
-            if len(rows) and names:
-                chosen = table.column("values").take(pa.array(rows))
-                matrix[position[rows][:, None] - base, names] = _floats(chosen, len(names))
-        ids = table.column("transaction_id").take(pa.array(in_order)).combine_chunks()
-        yield pa.RecordBatch.from_arrays(
-            [ids, *[pa.array(matrix[:, at]) for at in range(len(spec.names))]], schema=schema
+        columns = [pa.array(part.matrix[:, at]) for at in range(part.matrix.shape[1])]
+        yield pa.RecordBatch.from_arrays([part.ids, *columns], schema=wide_schema(self.spec))
+
+    def _of_table(self, table: pa.Table) -> Events:
+        num = table.num_rows
+        currency = declined = np.zeros(num, np.int64)
+        if len(self.currencies) > 1:
+            currency = _ints(pc.index_in(table.column("currency"), value_set=pa.array(self.currencies)))
+        if self._counts_declined:
+            declined = _ints(pc.equal(table.column("outcome"), _DECLINED))
+        return Events(
+            position=_ints(table.column("position")),
+            event_time=_ints(table.column("event_time")),
+            available_at=_ints(table.column("available_at")),
+            amount_minor=_ints(table.column("amount_minor")),
+            currency=currency,
+            declined=declined,
+            entity=self._parties(table),
         )
 
-    return assemble
+    def _labels_of(self, table: pa.Table) -> LabelRows:
+        return LabelRows(
+            position=_ints(table.column("position")),
+            known_at=_ints(table.column("known_at")),
+            is_fraud=_ints(table.column("is_fraud")),
+            unusual=np.zeros(table.num_rows, np.int64),
+            entity=self._parties(table),
+        )
+
+    def _parties(self, table: pa.Table) -> Ints:
+        return np.stack([_ints(table.column(name).fill_null(-1)) for name in self._entities], axis=1)
+
+    def _own(self, table: pa.Table) -> Floats:
+        if not self.spec.event:
+            return np.empty((table.num_rows, 0), np.float32)
+        digits = np.asarray([exponent(code) for code in self.currencies], np.int64)
+        codes = _ints(pc.index_in(table.column("currency"), value_set=pa.array(self.currencies)))
+        return event_features(
+            self.spec,
+            event_time=_ints(table.column("event_time")),
+            amount_minor=_ints(table.column("amount_minor")),
+            exponent=digits[codes],
+            kind=table.column("kind").to_numpy(),
+            outcome=table.column("outcome").to_numpy(),
+        )
+
+
+def _select(transactions: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Columns by name, each once, times as µs."""
+    times = ("event_time", "available_at")
+    wanted = [F.unix_micros(name).alias(name) if name in times else F.col(name) for name in dict.fromkeys(names)]
+    return transactions.select(*wanted)
 
 
 def wide_schema(spec: FeatureSpec) -> pa.Schema:
@@ -182,58 +333,25 @@ def wide_schema(spec: FeatureSpec) -> pa.Schema:
     )
 
 
-def _columns_of_roles(spec: FeatureSpec) -> dict[int, list[int]]:
-    """Columns of the matrix that each role's values fill."""
-    place = {name: index for index, name in enumerate(spec.names)}
-    columns = {_EVENT: list(range(len(spec.event)))}
-    for index, role in enumerate(spec.roles):
-        columns[index] = [place[name] for name in role_names(spec, role)]
-    return columns
+def _values(index: int, stream: Stream, rows: Rows, begin: int, scale: Doubles) -> Iterator[tuple[int, ValueBlock]]:
+    """Values, or lists, of the scored rows at positions from `begin` on, by part."""
+    values: Any = stream.values(rows, scale) if stream.columns else stream.lists(rows)
+    scored = np.flatnonzero(rows.scored & (rows.position >= begin))
+    position = rows.position[scored]
+    for part, chosen in blocks.split(position // ROWS_A_PART):
+        yield part, ValueBlock(stream=index, position=position[chosen], values=values[scored[chosen]])
 
 
-def _values_of_parties(part: pa.Table, spec: FeatureSpec, exponents: Ints) -> Batches:
-    """Values of whole parties; `part` holds those of all roles, mixed."""
-    party, role = np.divmod(_ints(part.column("group")), len(spec.roles))
-    place = _ints(part.column("place"))
-    rank = np.where(place == _LABEL_PLACE, LABEL_ROW, TRANSACTION_ROW)
-    time, value, currency = (_ints(part.column(name)) for name in ("time", "value", "currency"))
-    for index, name in enumerate(spec.roles):
-        rows = np.flatnonzero(role == index)
-        if len(rows) == 0:
-            continue
-        stream = PartyStream(
-            party=party[rows],
-            rank=rank[rows],
-            time=time[rows],
-            value=value[rows],
-            currency=currency[rows],
-            exponents=exponents,
-        )
-        values = role_features(spec, name, stream)
-        scored = np.flatnonzero(stream.rank == TRANSACTION_ROW)
-        ids = pa.nulls(len(scored), pa.string())
-        yield _values_batch(index, pa.array(place[rows][scored]), values[scored], ids)
+def _task(rows: Rows, stream: int, num_tasks: int) -> Ints:
+    """(M,) the task that replays each row's party."""
+    mixed = rows.a.astype(np.uint64) * _MIX + rows.b.astype(np.uint64) * _MIX_PAIR + np.uint64(stream)
+    return ((mixed ^ (mixed >> np.uint64(29))) % np.uint64(num_tasks)).astype(np.int64)
 
 
-def _values_batch(role: int, position: pa.Array, values: Floats, ids: pa.Array) -> pa.RecordBatch:
-    """One batch of values; each row's floats as bytes."""
-    num_rows, width = values.shape
-    offsets = np.arange(num_rows + 1, dtype=np.int32) * (4 * width)
-    data = pa.py_buffer(np.ascontiguousarray(values, "<f4").tobytes())
-    packed = pa.Array.from_buffers(pa.binary(), num_rows, [None, pa.py_buffer(offsets), data])
-    roles = pa.repeat(pa.scalar(role, pa.int32()), num_rows)
-    return pa.RecordBatch.from_arrays([roles, position, packed, ids], schema=_VALUES_ARROW)
-
-
-def _floats(packed: pa.ChunkedArray, width: int) -> Floats:
-    """Bytes back to (M, width) float32."""
-    return np.frombuffer(b"".join(packed.to_pylist()), "<f4").reshape(-1, width)
-
-
-def _last_party_begin(table: pa.Table) -> int:
-    """Where the last party of a table sorted by group begins."""
-    groups = _ints(table.column("group"))
-    return int(np.searchsorted(groups, groups[-1]))
+def _partition() -> int:
+    context = TaskContext.get()
+    assert context is not None, "parts are made by Spark's tasks"
+    return int(context.partitionId())
 
 
 def _ints(values: pa.Array | pa.ChunkedArray) -> Ints:

@@ -223,9 +223,7 @@ def _decay(passed: int, half_life: float) -> float:
 
 
 @jit
-def activity_values(
-    plan: Plan, history: Activity, size: int, before: int, time: int, seen: Ints, out: Floats
-) -> None:
+def activity_values(plan: Plan, history: Activity, size: int, before: int, time: int, seen: Ints, out: Floats) -> None:
     """Columns of a scored event. `size` events are in the history (the event itself with `counts_self`), `before`
     of those up to its time were there before it; `seen` (2 x DEPTH,) is scratch."""
     times = history.times
@@ -425,10 +423,7 @@ def label_values(plan: Plan, history: Labels, size: int, time: int, out: Floats)
 @jit
 def wants(section: Section, statistic: int) -> bool:
     """Whether a statistic is among a section's columns."""
-    for item in range(section.statistic.shape[0]):
-        if section.statistic[item] == statistic:
-            return True
-    return False
+    return bool(np.any(section.statistic == statistic))
 
 
 @jit

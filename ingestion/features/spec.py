@@ -127,7 +127,7 @@ class FeatureSpec:
     def columns(self) -> tuple[Column, ...]:
         """Every feature, in order."""
         event = [Column(name=name, kind="event", role=None, statistic=name) for name in self.event]
-        return tuple([*event, *(column for family in self.families for column in _columns(family))])
+        return (*event, *(column for family in self.families for column in _columns(family)))
 
     @cached_property
     def names(self) -> list[str]:
@@ -199,10 +199,7 @@ class FeatureSpec:
         if "name" not in data:
             raise MappingError("The feature spec lacks a `name`.", remedy="Add the key.")
         try:
-            families = tuple(
-                Family(**{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()})
-                for item in items
-            )
+            families = tuple(Family(**_frozen(item)) for item in items)
         except TypeError as error:
             raise MappingError(f"A family of the feature spec is refused: {error}.", remedy="Mend its keys.") from error
         return cls(name=data["name"], event=tuple(data.get("event", [])), families=families)
@@ -231,6 +228,10 @@ def micros(width: str) -> int:
     if not number.isdigit() or int(number) == 0 or unit not in UNITS:
         raise MappingError(f"{width!r} is no window.", remedy="Write a whole number and m, h or d: 30m, 1h, 7d.")
     return int(number) * UNITS[unit]
+
+
+def _frozen(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
 
 
 def _own(family: Family) -> bool:

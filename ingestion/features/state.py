@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,18 +22,29 @@ from ingestion.features.batch import (
     carried_values,
     event_features,
     label_rows,
+    pair_code,
     scales,
     streams_of,
-    table_features,
     transaction_rows,
 )
-from ingestion.features.kernels import PAST_ROW, SCORED_ROW, TRANSACTION_ROW, Activity, Doubles, Floats, Ints, Labels, Money
+from ingestion.features.kernels import (
+    PAST_ROW,
+    SCORED_ROW,
+    TRANSACTION_ROW,
+    Activity,
+    Doubles,
+    Floats,
+    Ints,
+    Labels,
+    Money,
+)
 from ingestion.features.spec import IS_UNUSUAL, PAIR, SOURCE_IN, TARGET_OUT, FeatureSpec
 from ingestion.labels import LabelEvents
 from ingestion.money import exponent as currency_exponent
 from ingestion.snapshot import TransactionArrays
 
 _ROOM = 4
+Arrays = TypeVar("Arrays", Activity, Money, Labels)
 _NO_LIST = np.zeros(0, np.int64)
 
 
@@ -320,13 +332,13 @@ class _Finder:
         at = {SOURCE_IN: 1, SCATTER: 1, TARGET_OUT: 0, PAIR: 0}.get(role)
         keys = entity[:, list(roles).index(role) if at is None else at]
         if role == PAIR:
-            keys = _pair_code(keys, entity[:, 1])
+            keys = pair_code(keys, entity[:, 1])
         order = np.argsort(keys, kind="stable")
         return cls(order, keys[order])
 
     def rows(self, key: tuple[int, int]) -> Ints:
         """Indices of a party's rows."""
-        code = key[0] if key[1] == 0 else int(_pair_code(np.asarray([key[0]]), np.asarray([key[1]]))[0])
+        code = key[0] if key[1] == 0 else int(pair_code(np.asarray([key[0]]), np.asarray([key[1]]))[0])
         codes = [key[0], code] if key[1] == 0 else [code]
         low, high = np.searchsorted(self.keys, [codes[-1], codes[-1] + 1])
         return self.order[low:high]
@@ -413,18 +425,11 @@ def _key(role: str, parties: Mapping[str, int]) -> tuple[int, int] | None:
     return (parties[role], 0) if role in parties else None
 
 
-def _pair_code(a: Ints, b: Ints) -> Ints:
-    """One number for two dense ids below 2^31."""
-    return (a << 32) | b
-
-
-def _grown[Arrays: (Activity, Money, Labels)](arrays: Arrays, size: int) -> Arrays:
+def _grown(arrays: Arrays, size: int) -> Arrays:
     """The same history with twice the room; marks have no room."""
-    grown = {}
-    for name, values in zip(arrays._fields, arrays, strict=True):
-        if name == "marks":
-            grown[name] = values
-            continue
+    grown: dict[str, Any] = {}
+    for name in arrays._fields:
+        values = getattr(arrays, name)
         more = np.zeros((max(size, _ROOM), *values.shape[1:]), values.dtype)
-        grown[name] = np.concatenate([values, more])
+        grown[name] = values if name == "marks" else np.concatenate([values, more])
     return type(arrays)(**grown)

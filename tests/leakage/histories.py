@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingestion.contracts import TIMESTAMP
-from ingestion.features.batch import event_features, merge_streams, role_features, role_names
+from ingestion.features.batch import Events, LabelRows, event_features, scales, table_features
 from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.money import exponent
 from tests.builders import DAY, START
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 ROLES = ("source", "target", "device")
 CURRENCIES = ("EUR", "JPY", "USD")
-SPEC: FeatureSpec = load_spec("default").for_roles(ROLES)
+SPEC: FeatureSpec = load_spec("default").for_roles(ROLES, two_way=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,32 +80,32 @@ def random_history(num: int, seed: int, *, days: int = 60, late_share: float = 0
 
 def features(history: History, spec: FeatureSpec = SPEC) -> Floats:
     """(N, F) by the array path."""
-    exponents = np.asarray([exponent(code) for code in CURRENCIES], np.int64)
-    values = np.full((len(history), len(spec.names)), np.nan, np.float32)
-    values[:, : len(spec.event)] = event_features(
+    exponents = [exponent(code) for code in CURRENCIES]
+    own = event_features(
         spec,
         event_time=history.event_time,
         amount_minor=history.amount_minor,
-        exponent=exponents[history.currency],
+        exponent=np.asarray(exponents, np.int64)[history.currency],
         kind=history.kind,
         outcome=history.outcome,
     )
-    for role in spec.roles:
-        stream, position = merge_streams(
-            party=history.entity[:, ROLES.index(role)],
-            event_time=history.event_time,
-            amount_minor=history.amount_minor,
-            currency=history.currency,
-            exponents=exponents,
-            available_at=history.available_at,
-            label_position=history.label_position,
-            label_known_at=history.label_known_at,
-            label_is_fraud=history.label_is_fraud,
-        )
-        rows = position >= 0
-        columns = [spec.names.index(name) for name in role_names(spec, role)]
-        values[position[rows][:, None], columns] = role_features(spec, role, stream)[rows]
-    return values
+    events = Events(
+        position=np.arange(len(history)),
+        event_time=history.event_time,
+        available_at=history.available_at,
+        amount_minor=history.amount_minor,
+        currency=history.currency,
+        declined=(history.outcome == "declined").astype(np.int64),
+        entity=history.entity,
+    )
+    labels = LabelRows(
+        position=history.label_position,
+        known_at=history.label_known_at,
+        is_fraud=history.label_is_fraud.astype(np.int64),
+        unusual=np.zeros(len(history.label_position), np.int64),
+        entity=history.entity[history.label_position],
+    )
+    return table_features(spec, events, labels, own=own, roles=ROLES, scale=scales(exponents))
 
 
 def altered(history: History, cut: int, seed: int) -> History:
