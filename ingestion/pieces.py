@@ -30,7 +30,7 @@ class DamagedFile(DataContractError):
 class SourceFile:
     """One file: `name` without card numbers, `sha256`, `kind` csv or parquet, and its columns in order.
 
-    `num_rows` is a guess for a CSV file.
+    `num_rows` is a guess for a CSV file, and `encoding` its own.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class SourceFile:
     kind: str
     columns: tuple[str, ...]
     num_rows: int
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Piece:
     first_line: int
     row_group: int = 0
     delimiter: str = ","
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +92,16 @@ def piece_of(file: SourceFile, index: int, start: int, size: int, line: int, **m
         start=start,
         size=size,
         first_line=line,
+        encoding=file.encoding,
         **more,  # type: ignore[arg-type]  # row_group or delimiter
     )
+
+
+def as_utf8(data: bytes, encoding: str) -> bytes:
+    """Bytes of a text in UTF-8; what is none in its own encoding stays as it is, which is no UTF-8 either."""
+    if encoding == "utf-8":
+        return data
+    return data.decode(encoding, errors="surrogateescape").encode("utf-8", errors="surrogateescape")
 
 
 def is_utf8(value: bytes) -> bool:

@@ -33,18 +33,24 @@ def find_files(source: Path) -> list[Path]:
     return files
 
 
-def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) -> SourceFile:
+def open_file(path: Path, *, delimiter: str = ",", encoding: str = "utf-8", sha256: str | None = None) -> SourceFile:
     """Look at one file: its hash and columns. Raises `DamagedFile`."""
     kind = path.suffix.lower().removeprefix(".")
     name = scrub(path.name)
-    columns, num_rows = parquet_header(path, name) if kind == "parquet" else csv_header(path, name, delimiter)
+    columns, num_rows = parquet_header(path, name) if kind == "parquet" else csv_header(path, name, delimiter, encoding)
     repeated = {column for column in columns if columns.count(column) > 1}
     if repeated:
         raise DataContractError(
             f"{name} has two columns named {sorted(repeated)[0]!r}.", remedy="Give each column a name of its own."
         )
     return SourceFile(
-        path=path, name=name, sha256=sha256 or file_sha256(path), kind=kind, columns=columns, num_rows=num_rows
+        path=path,
+        name=name,
+        sha256=sha256 or file_sha256(path),
+        kind=kind,
+        columns=columns,
+        num_rows=num_rows,
+        encoding=encoding,
     )
 
 
