@@ -199,7 +199,7 @@ class Mapping(Part):
     def _check_personal_expressions(self) -> None:
         """A personal value must not leave by an expression for a field that is kept as it is."""
         for name in Fields.model_fields:
-            expression = getattr(getattr(self.fields, name), "expression", None)
+            expression: str = getattr(getattr(self.fields, name), "expression", None) or ""
             for column in parse_expression(expression).columns if expression else ():
                 if column in self.personal_columns and not hashed_away(expression, column):
                     raise ValueError(f"the expression of {name} shows {column}, which is personal: use hash({column})")
@@ -229,8 +229,8 @@ class Mapping(Part):
         found = list(self.columns.values())
         for name in Fields.model_fields:
             found += _read_columns(getattr(self.fields, name))
-        for party in (self.source, self.target, *self.parties):
-            found += party.key.columns
+        for key in (self.source.key, self.target.key, *(party.key for party in self.parties)):
+            found += key.columns
         for kept in self.filters:
             found += parse_expression(kept.keep).columns
         for source in self.label_columns:

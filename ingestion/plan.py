@@ -22,6 +22,8 @@ class IngestPlan:
     """New files of transactions, after them new files of labels, and the parent snapshot.
 
     `label_files` gives the sources of each file of labels by the file's number; `rates_path` is the file of rates.
+    A replay reads only the lines of `lines` (file number -> lines); it is `partial` when it leaves quarantined rows
+    of these files unread.
     """
 
     mapping: Mapping
@@ -29,6 +31,8 @@ class IngestPlan:
     label_files: dict[int, tuple[LabelFile, ...]]
     rates_path: Path | None
     parent: Snapshot | None
+    lines: dict[int, tuple[int, ...]] | None = None
+    partial: bool = False
 
     @property
     def all_files(self) -> tuple[SourceFile, ...]:
@@ -43,27 +47,37 @@ class IngestPlan:
 
     @property
     def new_sources(self) -> list[dict[str, Any]]:
-        """Entries for the manifest."""
-        return [{"name": file.name, "sha256": file.sha256, "mapping": self.mapping.digest} for file in self.files]
+        """Entries for the manifest: files that need not be read by this mapping again."""
+        digest = self.mapping.digest
+        known = (
+            {} if self.parent is None else {(e["sha256"], e.get("mapping")) for e in self.parent.manifest["sources"]}
+        )
+        return [
+            {"name": file.name, "sha256": file.sha256, "mapping": digest, "verified_by": file.verified_by}
+            for file in self.files
+            if not self.partial and (file.sha256, digest) not in known
+        ]
 
 
-def plan_ingest(workspace: Workspace, source: Path, mapping: Mapping, *, new_lineage: bool = False) -> IngestPlan:
+def plan_ingest(
+    workspace: Workspace, source: Path, mapping: Mapping, *, new_lineage: bool = False, again: bool = False
+) -> IngestPlan:
     """Look at the source and at what the workspace holds.
 
-    A file counts as seen when the same bytes were read by the same mapping. Raises `MappingError` when a column is
-    missing, or when the mapping does not fit what the lineage holds.
+    A file counts as seen when the same bytes were read by the same mapping, unless it is to be read `again`.
+    Raises `MappingError` when a column is missing, or when the mapping does not fit what the lineage holds.
     """
     parent = None
     if not new_lineage and workspace.current_snapshot() is not None:
         parent = Snapshot.open(workspace)
         _check_lineage(parent, mapping)
     seen = set()
-    if parent is not None:
+    if parent is not None and not again:
         seen = {entry["sha256"] for entry in parent.manifest["sources"] if entry.get("mapping") == mapping.digest}
     rates_path = _rates_path(source, mapping)
     label_paths = _label_paths(source, mapping)
-    beside = {rates_path, *label_paths.values()}
-    transactions = [path for path in find_files(source) if path not in beside]
+    others = {rates_path, *label_paths.values()}
+    transactions = [path for path in find_files(source) if path not in others]
     if not transactions:
         raise DataContractError(f"{source} holds labels, but no transactions.", remedy="Name the transactions too.")
     files = [file for path in transactions if (file := _unseen(path, mapping, seen)) is not None]

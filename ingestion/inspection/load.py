@@ -203,8 +203,8 @@ def _labels(
 
 def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Column]:
     fields = {column: field for field, column in mapping.columns.items()}
-    parties = (mapping.source, mapping.target, *mapping.parties)
-    ids = {column for party in parties for column in party.key.columns}
+    keys = (mapping.source.key, mapping.target.key, *(party.key for party in mapping.parties))
+    ids = {column for key in keys for column in key.columns}
     ids |= {column for column, field in fields.items() if field in ("transaction_id", "refers_to")}
     personal = frozenset(mapping.personal.attributes) if at_rest else mapping.personal_columns
     return {
@@ -220,8 +220,9 @@ def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Col
 
 
 def _party_columns(mapping: Mapping) -> dict[str, str]:
-    parties = {"source": mapping.source, "target": mapping.target} | {party.type: party for party in mapping.parties}
-    return {role: party.key.columns[0] for role, party in parties.items() if party.key.columns}
+    keys = {"source": mapping.source.key, "target": mapping.target.key}
+    keys |= {party.type: party.key for party in mapping.parties}
+    return {role: key.columns[0] for role, key in keys.items() if key.columns}
 
 
 def _party_codes(contract: pa.Table, mapping: Mapping) -> dict[str, Ints]:

@@ -67,6 +67,7 @@ class Builder:
     unreviewed_alerts: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
     rates: Rates | None = None
+    replayed: pa.Table | None = None
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
@@ -175,10 +176,16 @@ class Builder:
         write_parts(values, [(self.folder / "features", wide_schema(self.spec))], make=make)
 
     def _quarantine(self, accepted: Accepted) -> int:
-        """Write the bad rows of the parent and of this ingest, when there are any; returns how many."""
+        """Write the bad rows of the parent and of this ingest, when there are any; returns how many.
+
+        Rows that were `replayed` are in the quarantine only if they are bad again.
+        """
         bad = accepted.quarantine if accepted.num_quarantined else None
         if self.parent is not None and (self.parent / "quarantine").exists():
             before = self.session.read.parquet(str(self.parent / "quarantine"))
+            if self.replayed is not None:
+                before = before.join(self.session.createDataFrame(self.replayed), ["source_file", "line"], "left_anti")
+                before = before.select(*QUARANTINE.names)
             bad = before if bad is None else before.unionByName(bad)
         return 0 if bad is None else write_quarantine(bad, self.folder / "quarantine")
 

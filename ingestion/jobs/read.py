@@ -94,6 +94,7 @@ class Reader:
     now: int
     folder: str
     label_files: dict[int, tuple[LabelFile, ...]]
+    lines: dict[int, tuple[int, ...]] | None = None
 
     def read(self, number: int, piece: Piece) -> Iterator[pa.RecordBatch]:
         """Read one piece into its parts; yields its report."""
@@ -104,8 +105,9 @@ class Reader:
         writers = {name: self._writer(name, number, schema) for name, schema in schemas.items()}
         read = self._labels if piece.file in self.label_files else self._transactions
         try:
-            for raw in read_piece(piece, self._columns(piece)):
-                raw, left = self._kept(raw, piece)
+            for whole in read_piece(piece, self._columns(piece)):
+                wanted = whole if self.lines is None else _only(whole, self.lines[piece.file])
+                raw, left = self._kept(wanted, piece)
                 for reason, rows in left.items():
                     counts["left_out"][reason] = counts["left_out"].get(reason, 0) + rows
                 tables, found = read(raw, piece)
@@ -238,6 +240,13 @@ def _chosen(raw: RawRows, keep: pa.Array, *, broken: bool = True) -> RawRows:
         lines=raw.lines[keep.to_numpy(zero_copy_only=False)],
         broken=raw.broken if broken else (),
     )
+
+
+def _only(raw: RawRows, lines: tuple[int, ...]) -> RawRows:
+    """The rows of some lines: what a replay reads."""
+    wanted = np.isin(raw.lines, np.asarray(lines, np.int64))
+    broken = tuple(row for row in raw.broken if row.line in set(lines))
+    return RawRows(table=raw.table.filter(pa.array(wanted)), lines=raw.lines[wanted], broken=broken)
 
 
 def _with_origin(
