@@ -141,24 +141,26 @@ def as_numbers(texts: pa.Array, numbers: NumberFormat) -> pa.Array:
     return pc.replace_substring_regex(chosen, r"^\+", "").cast(pa.float64())
 
 
+def _double(values: pa.Array) -> pa.Array:
+    return values.cast(pa.float64(), safe=False)
+
+
 def _checked(operator: str, left: pa.Array, right: pa.Array) -> pa.Array:
     """Arithmetic; what has no 64-bit result is null."""
     if operator == "/":
-        right = pc.if_else(
-            pc.equal(right.cast(pa.float64()), 0.0), pa.scalar(None, pa.float64()), right.cast(pa.float64())
-        )
-        return pc.divide(left.cast(pa.float64()), right)
+        divisor = _double(right)
+        return pc.divide(_double(left), pc.if_else(pc.equal(divisor, 0.0), pa.scalar(None, pa.float64()), divisor))
     compute, checked = {
         "+": (pc.add, pc.add_checked),
         "-": (pc.subtract, pc.subtract_checked),
         "*": (pc.multiply, pc.multiply_checked),
     }[operator]
     if pa.types.is_floating(left.type) or pa.types.is_floating(right.type):
-        return compute(left.cast(pa.float64()), right.cast(pa.float64()))
+        return compute(_double(left), _double(right))
     try:
         return checked(left, right)
     except pa.ArrowInvalid:  # beyond 64 bits somewhere: find where by floats
-        about = compute(left.cast(pa.float64()), right.cast(pa.float64()))
+        about = compute(_double(left), _double(right))
         return pc.if_else(pc.less(pc.abs(about), 2.0**62), compute(left, right), pa.scalar(None, pa.int64()))
 
 
@@ -167,7 +169,7 @@ def _compare(node: ast.Compare, rows: Rows) -> pa.Array:
     if isinstance(operator, ast.In | ast.NotIn):
         items = [constant_of(item) for item in right.elts]  # type: ignore[attr-defined]  # checked to be a list
         of_text = isinstance(items[0], str)
-        values = _text(node.left, rows) if of_text else _number(node.left, rows).cast(pa.float64())
+        values = _text(node.left, rows) if of_text else _double(_number(node.left, rows))
         inside = pc.is_in(values, pa.array(items, pa.string() if of_text else pa.float64()))
         return pc.invert(inside) if isinstance(operator, ast.NotIn) else inside
     sign = COMPARISONS[type(operator)]
@@ -234,7 +236,7 @@ def _alike(values: list[pa.Array]) -> list[pa.Array]:
     if len(kinds) == 1:
         return values
     if all(_is_number(kind) for kind in kinds):
-        return [value.cast(pa.float64()) for value in values]
+        return [_double(value) for value in values]
     return [clean_text(value) for value in values]
 
 
