@@ -80,7 +80,7 @@ class OnlineScorer:
         labels = known_by(snapshot.label_events, int(past.available_at[num - 1]) if num else None)
         arrays = snapshot.arrays
         self._rates = snapshot.rates
-        self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, arrays.entity, up_to=num)
+        self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, snapshot.features(), up_to=num)
         self._context = GrowingContext(past, labels, up_to=num, depth=model.largest_fanout)
         self._types = {name: code for code, name in enumerate(past.types)}
         entities = snapshot.entities()
@@ -143,7 +143,7 @@ class OnlineScorer:
             raise ValueError(f"No transaction at position {position}: there are {self._context.num_transactions}.")
         roles, entity = self._context.graph.roles, self._context.graph.entity[position]
         parties = {role: int(dense) for role, dense in zip(roles, entity, strict=True) if dense >= 0}
-        self._features.observe_label(parties, known_at=known_at, is_fraud=is_fraud)
+        self._features.observe_label(position, parties, known_at=known_at, is_fraud=is_fraud)
         self._context.set_label(position, known_at=known_at, is_fraud=is_fraud, origin=origin)
         self._last_label = max(self._last_label, known_at)
 

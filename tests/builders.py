@@ -30,7 +30,7 @@ from ingestion.contracts import (
     PartyRef,
     roles_of,
 )
-from ingestion.features.batch import event_features, merge_streams, role_features, role_names
+from ingestion.features.batch import Events, LabelRows, event_features, scales, table_features
 from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.labels import LabelEvents, matured_labels
 from ingestion.money import exponent
@@ -128,7 +128,7 @@ def build_snapshot(
     table = _in_sequence(pa.concat_tables([before, _table(rows, TRANSACTION)]))
     if roles is None:
         roles = roles_of([party["type"] for parties in table.column("parties").to_pylist() for party in parties])
-    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles)
+    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles, two_way=_is_two_way(table))
     entities, entity_NR = _entities(table, roles, parent)
     explicit = _table(labels, LABEL)
     if parent:
@@ -351,6 +351,15 @@ def _label_events(table: pa.Table, labels: pa.Table) -> LabelEvents:
     )
 
 
+def _is_two_way(table: pa.Table) -> bool:
+    """Whether some type of party is both source and target."""
+    types: dict[str, set[str]] = {"source": set(), "target": set()}
+    for parties in table.column("parties").to_pylist():
+        for party in parties:
+            types.setdefault(party["role"], set()).add(party["type"])
+    return bool(types["source"] & types["target"])
+
+
 def _features(
     table: pa.Table, spec: FeatureSpec, roles: tuple[str, ...], entity_NR: Ints, labels: pa.Table
 ) -> pa.Table:
@@ -369,25 +378,24 @@ def _features(
         kind=table.column("kind").to_numpy(),
         outcome=table.column("outcome").to_numpy(),
     )
-    columns |= {name: own[:, index] for index, name in enumerate(spec.event)}
-    for role in spec.roles:
-        stream, position = merge_streams(
-            party=entity_NR[:, roles.index(role)],
-            event_time=event_time,
-            amount_minor=amount_minor,
-            currency=currency,
-            exponents=exponents,
-            available_at=_ints(table, "available_at"),
-            label_position=events.position,
-            label_known_at=events.known_at,
-            label_is_fraud=events.is_fraud,
-        )
-        values = role_features(spec, role, stream)
-        is_transaction = position >= 0
-        for index, name in enumerate(role_names(spec, role)):
-            column = np.full(table.num_rows, np.nan, np.float32)
-            column[position[is_transaction]] = values[is_transaction, index]
-            columns[name] = column
+    transactions = Events(
+        position=np.arange(table.num_rows),
+        event_time=event_time,
+        available_at=_ints(table, "available_at"),
+        amount_minor=amount_minor,
+        currency=currency,
+        declined=(table.column("outcome").to_numpy() == "declined").astype(np.int64),
+        entity=entity_NR,
+    )
+    known = LabelRows(
+        position=events.position,
+        known_at=events.known_at,
+        is_fraud=events.is_fraud.astype(np.int64),
+        unusual=np.zeros(len(events.position), np.int64),
+        entity=entity_NR[events.position],
+    )
+    matrix = table_features(spec, transactions, known, own=own, roles=roles, scale=scales(exponents.tolist()))
+    columns |= {name: matrix[:, index] for index, name in enumerate(spec.names)}
     return pa.table({name: columns[name] for name in ["transaction_id", *spec.names]})
 
 

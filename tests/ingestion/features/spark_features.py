@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ingestion.artifacts import read_parquet
-from ingestion.features.job import features, wide_schema
+from ingestion.features.job import FeatureJob, wide_schema
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.parts import write_parts
 from tests.leakage.histories import CURRENCIES, Floats, History, as_tables
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, folder: Path) -> Floats:
+def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, folder: Path, first_part: int = 0) -> Floats:
     """(N, F) by the Spark job; the ids are checked to be in order."""
     transactions, labels = (spark.createDataFrame(table) for table in as_tables(history))
-    values, make = features(
-        transactions.repartition(3),
-        labels.repartition(2),
-        spec,
+    job = FeatureJob(
+        spec=spec,
+        roles=ROLES,
         currencies=CURRENCIES,
-        num_partitions=4,
         num_rows=len(history),
+        folder=folder,
+        work=folder.with_name("work"),
+        first_part=first_part,
     )
-    write_parts(values, [(folder, wide_schema(spec))], make=make)
+    values, make = job.values(spark, transactions.repartition(3), labels.repartition(2))
+    write_parts(values, [(folder, wide_schema(spec))], make=make, first=first_part)
     table = read_parquet(folder)
     assert table.column("transaction_id").to_pylist() == [f"t{index:06d}" for index in range(len(history))]
     return np.stack([table.column(name).to_numpy() for name in spec.names], axis=1)

@@ -30,6 +30,7 @@ def stepped(history: History, spec: FeatureSpec) -> Floats:
     for position in range(len(history)):
         while label < len(history.label_known_at) and history.label_known_at[label] <= history.available_at[position]:
             state.observe_label(
+                int(history.label_position[label]),
                 parties[history.label_position[label]],
                 known_at=int(history.label_known_at[label]),
                 is_fraud=bool(history.label_is_fraud[label]),
@@ -72,13 +73,3 @@ def test_no_step_has_a_single_partition(spark: SparkSession) -> None:
     plan = values._jdf.queryExecution().executedPlan().toString()
     assert "MapInArrow" in plan
     assert "SinglePartition" not in plan
-
-
-def test_parties_are_never_split_over_batches() -> None:
-    group = np.repeat([3, 4, 9], [5, 1, 4])
-    table = pa.table({"group": group})
-    for size in (1, 2, 3, 10):
-        parts = [part.column("group").to_pylist() for part in job.whole_parties(iter(table.to_batches(size)))]
-        assert [value for part in parts for value in part] == group.tolist()
-        for left, right in pairwise(parts):
-            assert left[-1] != right[0]

@@ -20,7 +20,7 @@ def test_folded_is_stepped(tmp_path: Path, up_to: int) -> None:
     arrays, features = snapshot.arrays, snapshot.features()
     time = int(arrays.available_at[up_to - 1]) if up_to else None
     state = FeatureState.folded(
-        snapshot.spec, arrays, known_by(snapshot.label_events, time), arrays.entity, up_to=up_to
+        snapshot.spec, arrays, known_by(snapshot.label_events, time), features, up_to=up_to
     )
     events = snapshot.label_events
     due = [i for i in range(len(events.known_at)) if time is None or events.known_at[i] > time]
@@ -28,6 +28,7 @@ def test_folded_is_stepped(tmp_path: Path, up_to: int) -> None:
         while due and events.known_at[due[0]] <= arrays.available_at[position]:
             label = due.pop(0)
             state.observe_label(
+                int(events.position[label]),
                 parties(arrays, int(events.position[label])),
                 known_at=int(events.known_at[label]),
                 is_fraud=bool(events.is_fraud[label]),
