@@ -353,11 +353,7 @@ def _label_events(table: pa.Table, labels: pa.Table) -> LabelEvents:
 
 def _is_two_way(table: pa.Table) -> bool:
     """Whether some type of party is both source and target."""
-    types: dict[str, set[str]] = {"source": set(), "target": set()}
-    for parties in table.column("parties").to_pylist():
-        for party in parties:
-            types.setdefault(party["role"], set()).add(party["type"])
-    return bool(types["source"] & types["target"])
+    return bool(set(table.column("source_type").to_pylist()) & set(table.column("target_type").to_pylist()))
 
 
 def _features(

@@ -50,7 +50,7 @@ _MIX, _MIX_PAIR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureJob:
-    """The features of `num_rows` transactions, by part of ROWS_A_PART.
+    """The features of `num_rows` transactions, by part of `rows_a_part`.
 
     Args:
         roles: of the parties, as the transactions have them; source and target come first.
@@ -69,6 +69,7 @@ class FeatureJob:
     work: Path
     first_part: int = 0
     parallelism: int = 2
+    rows_a_part: int = ROWS_A_PART
 
     def values(
         self, session: SparkSession, transactions: DataFrame, labels: DataFrame
@@ -83,7 +84,7 @@ class FeatureJob:
         rows = self._rows(transactions, labels)
         found = self._replayed(rows, 1)
         if not self._has_round(2):
-            begin = self.first_part * ROWS_A_PART
+            begin = self.first_part * self.rows_a_part
             events = self._events(transactions.where(F.col("position") >= F.lit(begin)))
             return self._by_part(found.unionByName(events)), self._wide
         everything = found.unionByName(self._events(transactions))
@@ -106,7 +107,7 @@ class FeatureJob:
 
     @property
     def _num_parts(self) -> int:
-        return max(1, -(-self.num_rows // ROWS_A_PART))
+        return max(1, -(-self.num_rows // self.rows_a_part))
 
     @property
     def _first_round(self) -> FirstRound:
@@ -213,7 +214,7 @@ class FeatureJob:
         yield from by_task.items()
 
     def _replay_of(self, number: int) -> Callable[[Batches], Batches]:
-        begin, scale = self.first_part * ROWS_A_PART, self._scale
+        begin, scale = self.first_part * self.rows_a_part, self._scale
 
         def replay(batches: Batches) -> Batches:
             parts: dict[int, list[Rows]] = {}
@@ -225,7 +226,7 @@ class FeatureJob:
                 rows = Rows.join(parts.pop(index)).in_order()
                 if begin and stream.columns:
                     rows = rows.of_parties_from(begin)
-                yield from blocks.packed(_values(index, stream, rows, begin if stream.columns else 0, scale))
+                yield from blocks.packed(_values(index, stream, rows, begin if stream.columns else 0, scale, self.rows_a_part))
 
         return replay
 
@@ -245,19 +246,19 @@ class FeatureJob:
                         events=None if events is None else events.take(rows),
                     ),
                 )
-                for part, rows in blocks.split(position // ROWS_A_PART)
+                for part, rows in blocks.split(position // self.rows_a_part)
             )
 
     def _label_blocks(self, batches: Batches) -> Batches:
         for table in blocks.chunks(batches, _CHUNK):
             labels = self._labels_of(table)
-            targets = labels.position // ROWS_A_PART
+            targets = labels.position // self.rows_a_part
             yield from blocks.packed((part, labels.take(rows)) for part, rows in blocks.split(targets))
 
     def _keep(self, batches: Batches) -> Batches:
         """Keep a part of the first round for the second."""
         if found := list(blocks.unpacked(batches)):
-            part = Part.of(self.spec, self._streams, found, rows_a_part=ROWS_A_PART)
+            part = Part.of(self.spec, self._streams, found, rows_a_part=self.rows_a_part)
             self._first_round.write(part)
             yield pa.RecordBatch.from_arrays([pa.array([part.number], pa.int32())], schema=_KEPT)
 
@@ -268,7 +269,7 @@ class FeatureJob:
             part = self._first_round.read(_partition() + self.first_part)
             part.fill(self.spec, self._streams, found, base=part.base)
         elif found:
-            part = Part.of(self.spec, self._streams, found, rows_a_part=ROWS_A_PART)
+            part = Part.of(self.spec, self._streams, found, rows_a_part=self.rows_a_part)
         else:
             return
         columns = [pa.array(part.matrix[:, at]) for at in range(part.matrix.shape[1])]
@@ -333,12 +334,12 @@ def wide_schema(spec: FeatureSpec) -> pa.Schema:
     )
 
 
-def _values(index: int, stream: Stream, rows: Rows, begin: int, scale: Doubles) -> Iterator[tuple[int, ValueBlock]]:
+def _values(index: int, stream: Stream, rows: Rows, begin: int, scale: Doubles, rows_a_part: int) -> Iterator[tuple[int, ValueBlock]]:
     """Values, or lists, of the scored rows at positions from `begin` on, by part."""
     values: Any = stream.values(rows, scale) if stream.columns else stream.lists(rows)
     scored = np.flatnonzero(rows.scored & (rows.position >= begin))
     position = rows.position[scored]
-    for part, chosen in blocks.split(position // ROWS_A_PART):
+    for part, chosen in blocks.split(position // rows_a_part):
         yield part, ValueBlock(stream=index, position=position[chosen], values=values[scored[chosen]])
 
 

@@ -138,7 +138,7 @@ class FirstRound:
     def _kept_columns(self, number: int, num_rows: int) -> Floats:
         """(N, F) what the second round needs of a part whose features are there already; NaN elsewhere."""
         matrix = np.full((num_rows, len(self.spec.names)), np.nan, np.float32)
-        wanted = [name for name in (*self.spec.carried, IS_UNUSUAL) if name in self.spec.names]
+        wanted = [name for name in dict.fromkeys((*self.spec.carried, IS_UNUSUAL)) if name in self.spec.names]
         table = pq.read_table(self.features / part_name(number), columns=wanted)
         for name in wanted:
             matrix[:, self.spec.names.index(name)] = table.column(name).to_numpy()

@@ -11,13 +11,13 @@ from ingestion.artifacts import read_parquet
 from ingestion.features.job import FeatureJob, wide_schema
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.parts import write_parts
-from tests.leakage.histories import CURRENCIES, Floats, History, as_tables
+from tests.leakage.histories import CURRENCIES, ROLES, Floats, History, as_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, folder: Path, first_part: int = 0) -> Floats:
+def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, folder: Path, **options: int) -> Floats:
     """(N, F) by the Spark job; the ids are checked to be in order."""
     transactions, labels = (spark.createDataFrame(table) for table in as_tables(history))
     job = FeatureJob(
@@ -27,10 +27,10 @@ def spark_features(spark: SparkSession, history: History, spec: FeatureSpec, fol
         num_rows=len(history),
         folder=folder,
         work=folder.with_name("work"),
-        first_part=first_part,
+        **options,
     )
     values, make = job.values(spark, transactions.repartition(3), labels.repartition(2))
-    write_parts(values, [(folder, wide_schema(spec))], make=make, first=first_part)
+    write_parts(values, [(folder, wide_schema(spec))], make=make, first=options.get("first_part", 0))
     table = read_parquet(folder)
     assert table.column("transaction_id").to_pylist() == [f"t{index:06d}" for index in range(len(history))]
     return np.stack([table.column(name).to_numpy() for name in spec.names], axis=1)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from ingestion.features import job
 from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.features.state import FeatureState, OnlineTransaction
 from tests.ingestion.features.spark_features import spark_features
-from tests.leakage.histories import CURRENCIES, ROLES, SPEC, Floats, History, as_tables, features, random_history
+from tests.leakage.histories import CURRENCIES, ROLES, SPEC, Floats, History, features, random_history
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,12 +51,11 @@ def stepped(history: History, spec: FeatureSpec) -> Floats:
 @pytest.mark.spark
 @pytest.mark.parametrize("spec", [SPEC, load_spec("handbook").for_roles(ROLES)], ids=["default", "handbook"])
 def test_spark_arrays_and_online_agree_bit_for_bit(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: FeatureSpec
+    spark: SparkSession, tmp_path: Path, spec: FeatureSpec
 ) -> None:
     """10 % of the rows late, three currencies, absent parties, parts smaller than the table."""
-    monkeypatch.setattr(job, "ROWS_A_PART", 700)
     history = random_history(2_000, seed=9)
-    found = spark_features(spark, history, spec, tmp_path / "features")
+    found = spark_features(spark, history, spec, tmp_path / "features", rows_a_part=700)
     assert len(list((tmp_path / "features").iterdir())) == 3
     assert found.tobytes() == features(history, spec).tobytes()
     assert found.tobytes() == stepped(history, spec).tobytes()
@@ -67,9 +63,13 @@ def test_spark_arrays_and_online_agree_bit_for_bit(
 
 
 @pytest.mark.spark
-def test_no_step_has_a_single_partition(spark: SparkSession) -> None:
-    transactions, labels = (spark.createDataFrame(table) for table in as_tables(random_history(300, seed=1)))
-    values, _ = job.features(transactions, labels, SPEC, currencies=CURRENCIES, num_partitions=4, num_rows=300_000)
-    plan = values._jdf.queryExecution().executedPlan().toString()
-    assert "MapInArrow" in plan
-    assert "SinglePartition" not in plan
+def test_parts_of_the_parent_are_kept_and_the_rest_is_the_same(spark: SparkSession, tmp_path: Path) -> None:
+    """What the second round needs of the first comes from the kept parts themselves."""
+    history = random_history(2_000, seed=11)
+    whole = spark_features(spark, history, SPEC, tmp_path / "features", rows_a_part=700)
+    for part in (1, 2):
+        (tmp_path / "features" / f"part-{part:05d}.parquet").unlink()
+    kept = (tmp_path / "features" / "part-00000.parquet").stat().st_mtime_ns
+    again = spark_features(spark, history, SPEC, tmp_path / "features", rows_a_part=700, first_part=1)
+    assert again.tobytes() == whole.tobytes()
+    assert (tmp_path / "features" / "part-00000.parquet").stat().st_mtime_ns == kept
