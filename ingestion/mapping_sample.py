@@ -118,7 +118,7 @@ class Sample:
 
     def _base_amounts(self, good: pa.Table) -> dict[str, int]:
         assert self.rates is not None, "asked for with rates only"
-        arrival = pc.max_element_wise(good.column("event_time"), good.column("known_at")).cast(pa.int64())
+        arrival = pc.max_element_wise(*(good.column(name).cast(pa.int64()) for name in ("event_time", "known_at")))
         base = self.rates.base_amounts(good.column("amount_minor"), good.column("currency"), arrival)
         return {"converted": len(base) - base.null_count, "without_a_rate": base.null_count}
 
