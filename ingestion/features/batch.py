@@ -170,7 +170,9 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """One role in one round: `columns` of the spec that it makes, `carried` features that its rows bring along."""
+    """One role in one round: `columns` of the spec that it makes, `carried` features that its rows bring along.
+
+    Motifs have streams of their own."""
 
     role: str
     round: int
@@ -285,9 +287,9 @@ def streams_of(spec: FeatureSpec) -> tuple[Stream, ...]:
     }
     for number in (1, 2):
         columns = [column for column in spec.columns if column.kind != "event" and column.round == number]
-        roles = [role_of(column) for column in columns]
-        for role in dict.fromkeys(roles):
-            chosen = tuple(column for column, of in zip(columns, roles, strict=True) if of == role)
+        kinds = [(role_of(column), column.kind == "motifs") for column in columns]
+        for role, is_motif in dict.fromkeys(kinds):
+            chosen = tuple(column for column, kind in zip(columns, kinds, strict=True) if kind == (role, is_motif))
             carried = _distinct(column.of for column in chosen if column.of)
             found.append(
                 Stream(role=role, round=number, columns=chosen, carried=carried, counts_self=own.get(role, True))

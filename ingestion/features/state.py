@@ -151,7 +151,7 @@ class FeatureState:
             party = self._party(index, key)
             if stream.makes_lists or stream.list_width:
                 self._step_lists(stream, party, transaction, other, rank, brought, values, lists)
-            if stream.columns:
+            else:
                 self._step_values(stream, party, transaction, other, rank, carried, values)
         if rows and any(rank != PAST_ROW for _, _, rank, _ in rows):
             for column, name in enumerate(stream.names):
@@ -283,7 +283,7 @@ class Past:
         party = new_party(stream, room=len(rows) + _ROOM)
         if stream.makes_lists or stream.list_width:
             _fill_lists(party, rows)
-        if stream.columns and len(rows):
+        elif len(rows):
             _fill(stream, party, rows, self._currencies, self._scale)
         return party
 
