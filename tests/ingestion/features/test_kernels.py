@@ -1,4 +1,8 @@
-"""Windows against a brute-force oracle, with late events, equal times and two currencies."""
+"""The kernels against definitions written the slow way: late events, equal times, three currencies, absent parties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,176 +10,136 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion import compiled
-from ingestion.contracts import MICROSECONDS_PER_DAY as DAY
-from ingestion.features import kernels
-from ingestion.features.batch import PartyStream, event_features, merge_streams, role_features
-from ingestion.features.spec import FeatureSpec, WindowFamily, load_spec
-from ingestion.features.state import FeatureState, OnlineTransaction
+from ingestion.features import kernels, motifs
+from ingestion.features.batch import Rows, Stream, streams_of
+from ingestion.features.spec import LABELS, STATISTICS, Family, FeatureSpec
+from tests.builders import DAY
+from tests.ingestion.features.oracle import Oracle
+from tests.leakage.histories import ROLES, SPEC, History, features, random_history
 
-SPEC = FeatureSpec(
-    name="t",
-    event=("amount",),
-    windows=(WindowFamily(role="source", days=(1, 7), statistics=("count", "amount_mean"), counts_self=True),),
-    label_windows=(WindowFamily(role="source", days=(7,), statistics=("label_count", "fraud_rate")),),
-)
+#: Every statistic that there is, of every kind of stream.
+EVERYTHING = FeatureSpec(
+    name="everything",
+    families=(
+        Family(kind="windows", roles=("source", "target", "device", "pair"), windows=("1h", "3d", "30d"),
+               statistics=STATISTICS["windows"]),
+        Family(kind="history", roles=("source", "target", "device", "pair"), statistics=STATISTICS["history"]),
+        Family(kind="windows", roles=("source_in", "target_out"), windows=("1d", "9d"),
+               statistics=STATISTICS["windows"], counts_self=False),
+        Family(kind="history", roles=("source_in", "target_out"), statistics=STATISTICS["history"]),
+        Family(kind="label_windows", roles=("source", "target", "device", "pair"), windows=("2d", "30d"),
+               statistics=STATISTICS["label_windows"]),
+        Family(kind="label_history", roles=("source", "target", "device", "pair"),
+               statistics=STATISTICS["label_history"]),
+        Family(kind="label_decays", roles=("source", "target"), windows=("1d", "10d"),
+               statistics=STATISTICS["label_decays"]),
+        Family(kind="near", roles=("target",), windows=("3d", "30d"), of=("source_amount_z", "source_is_new")),
+        Family(kind="near", roles=("source",), windows=("3d",), of=("target_fraud_rate_total",)),
+        Family(kind="motifs", windows=("2d", "20d"), statistics=STATISTICS["motifs"]),
+    ),
+)  # fmt: skip
 
 
-def test_hand_made_rows() -> None:
-    stream = PartyStream(
-        party=np.array([1, 1, 1, 2]),
-        rank=np.array([1, 0, 1, 1]),
-        time=np.array([10 * DAY, 10 * DAY + 5, 11 * DAY, 11 * DAY]),
-        value=np.array([100, 1, 300, 700]),
-        currency=np.zeros(4, np.int64),
-        exponents=np.array([2]),
+def small_history(num: int, seed: int) -> History:
+    """Few parties that pay each other, so that everything happens."""
+    history = random_history(num, seed, days=25)
+    rng = np.random.default_rng(seed)
+    source = rng.integers(0, 6, num)
+    target = (source + rng.integers(1, 6, num)) % 6
+    device = np.where(rng.random(num) < 0.3, -1, rng.integers(100, 103, num))
+    amount = np.where(rng.random(num) < 0.1, 50_000, rng.integers(0, 300, num))
+    is_fraud = rng.random(len(history.label_position)) < 0.3
+    return replace(
+        history, entity=np.stack([source, target, device], axis=1), amount_minor=amount, label_is_fraud=is_fraud
     )
-    values = role_features(SPEC, "source", stream)
-    # count_1d, mean_1d, count_7d, mean_7d, labels_7d, fraud_rate_7d; the window is open at its start
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 110), st.integers(0, 2**32 - 1))
+def test_every_statistic_is_as_it_is_defined(num: int, seed: int) -> None:
+    history = small_history(num, seed)
+    found = features(history, EVERYTHING)
+    expected = Oracle(history, EVERYTHING).matrix()
+    for index, name in enumerate(EVERYTHING.names):
+        np.testing.assert_allclose(found[:, index], expected[:, index], rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+def test_the_default_spec_is_as_it_is_defined() -> None:
+    history = small_history(150, seed=5)
+    columns = [index for index, column in enumerate(SPEC.columns) if column.kind != "event"]
+    expected = Oracle(history, SPEC).matrix()
+    np.testing.assert_allclose(features(history, SPEC)[:, columns], expected, rtol=2e-5, atol=2e-5)
+    busy = (np.nan_to_num(expected) != 0).any(axis=0)
+    quiet = [SPEC.names[columns[index]] for index in np.flatnonzero(~busy)]
+    assert len(quiet) < 0.1 * len(columns), quiet  # a column of zeros would prove nothing
+
+
+def test_a_hand_made_party() -> None:
+    """Amounts 100, 300 (a day later), 700 of another party; one fraud label between."""
+    spec = FeatureSpec(
+        name="t",
+        families=(
+            Family(kind="windows", roles=("source",), windows=("1d", "7d"), statistics=("count", "amount_mean")),
+            Family(kind="label_windows", roles=("source",), windows=("7d",), statistics=("label_count", "fraud_rate")),
+        ),
+    )
+    rows = rows_of([(1, 10 * DAY, 100), (0, 10 * DAY + 5, 1), (1, 11 * DAY, 300)])
+    values = streams_of(spec)[0].values(rows, np.array([100.0]))
+    # count and mean of 1 d and 7 d, labels and rate of 7 d; the window is open at its begin
     assert values[0].tolist() == [1, 1, 1, 1, 0, 0]
     assert values[2].tolist() == [1, 3, 2, 2, 1, 1]
-    assert values[3].tolist() == [1, 7, 1, 7, 0, 0]
 
 
 def test_a_late_event_sees_its_own_time_and_is_seen_by_later_ones() -> None:
-    stream = PartyStream(
-        party=np.zeros(3, np.int64),
-        rank=np.ones(3, np.int64),
-        time=np.array([20 * DAY, 18 * DAY, 20 * DAY + 1]),
-        value=np.array([100, 200, 600]),
-        currency=np.zeros(3, np.int64),
-        exponents=np.array([2]),
-    )
-    values = role_features(SPEC, "source", stream)
-    assert values[1, :4].tolist() == [1, 2, 1, 2]  # the event at day 20 lies after its window
-    assert values[2, :4].tolist() == [2, 3.5, 3, 3]
+    family = Family(kind="windows", roles=("source",), windows=("1d", "7d"), statistics=("count", "amount_mean"))
+    rows = rows_of([(1, 20 * DAY, 100), (1, 18 * DAY, 200), (1, 20 * DAY + 1, 600)])
+    values = streams_of(FeatureSpec(name="t", families=(family,)))[0].values(rows, np.array([100.0]))
+    assert values[1].tolist() == [1, 2, 1, 2]  # the event of day 20 lies after its window
+    assert values[2].tolist() == [2, 3.5, 3, 3]
 
 
-def brute_force(stream: PartyStream) -> np.ndarray:
-    """The definition, written the slow way."""
-    rows = []
-    for i in range(len(stream.party)):
-        same = [j for j in range(i + 1) if stream.party[j] == stream.party[i]]
-        row = []
-        for days in (1, 7):
-            inside = [
-                j
-                for j in same
-                if stream.rank[j] == 1 and stream.time[i] - days * DAY < stream.time[j] <= stream.time[i]
-            ]
-            money = [int(stream.value[j]) for j in inside if stream.currency[j] == stream.currency[i]]
-            row += [len(inside), sum(money) / len(money) / 100 if money else 0.0]
-        labels = [
-            int(stream.value[j])
-            for j in same
-            if stream.rank[j] == 0 and stream.time[i] - 7 * DAY < stream.time[j] <= stream.time[i]
-        ]
-        row += [len(labels), sum(labels) / len(labels) if labels else 0.0]
-        rows.append(row)
-    return np.asarray(rows, np.float32)
+def test_labels_of_one_time_may_come_in_any_order() -> None:
+    """Whole days are where many labels become known at once."""
+    rng = np.random.default_rng(3)
+    spec = replace(EVERYTHING, families=EVERYTHING.families[5:7])
+    stream = next(item for item in streams_of(spec) if item.role == "target" and item.round == 1)
+    told = [(0, day * DAY, int(rng.random() < 0.4)) for day in (1, 1, 1, 2, 2, 5, 5, 5, 5) for _ in range(2)]
+    seed = (3, 6 * DAY, 100)
+    expected = stream.values(rows_of([*told, seed]), np.array([100.0]))[-1]
+    for _ in range(20):
+        shuffled = sorted(told, key=lambda row: (row[1], rng.random()))
+        found = stream.values(rows_of([*shuffled, seed]), np.array([100.0]))[-1]
+        assert found.tobytes() == expected.tobytes()
 
 
-@st.composite
-def streams(draw: st.DrawFn) -> PartyStream:
-    size = draw(st.integers(1, 30))
-    whole = lambda low, high: np.asarray(draw(st.lists(st.integers(low, high), min_size=size, max_size=size)), np.int64)  # noqa: E731
-    rank = whole(0, 1)
-    value = np.where(rank == 1, whole(0, 10**9), whole(0, 1))
-    return PartyStream(
-        party=np.sort(whole(0, 2)),
-        rank=rank,
-        time=whole(0, 20) * (DAY // 2),
-        value=value,
-        currency=whole(0, 1),
-        exponents=np.array([2, 2]),
-    )
-
-
-@settings(max_examples=200, deadline=None)
-@given(streams())
-def test_kernel_equals_the_definition(stream: PartyStream) -> None:
-    transactions = stream.rank == 1
-    np.testing.assert_array_equal(
-        role_features(SPEC, "source", stream)[transactions], brute_force(stream)[transactions]
-    )
+def rows_of(rows: list[tuple[int, int, int]]) -> Rows:
+    """Rows of one party from (rank, time, value)."""
+    rank, time, value = (np.asarray(column, np.int64) for column in zip(*rows, strict=True))
+    zero, num = np.zeros(len(rows), np.int64), len(rows)
+    return Rows(
+        a=zero, b=zero, available_at=np.arange(num), order=2 * np.arange(num), rank=rank, time=time, amount=value,
+        currency=zero, other=np.arange(num), flag=np.where(rank == 0, value, 0), carried=np.zeros((num, 0)),
+        brought=np.zeros((num, 0), np.int64),
+    )  # fmt: skip
 
 
 @pytest.mark.skipif(compiled.numba is None, reason="numba is not installed: there is nothing to compare")
-@settings(max_examples=50, deadline=None)
-@given(streams())
-def test_plain_python_gives_the_same(stream: PartyStream) -> None:
-    size = len(stream.party)
-    arguments = (stream.starts, stream.rank, stream.time, stream.value, stream.currency, True)
-    widths = (np.array([DAY, 7 * DAY]), np.array([7 * DAY]))
-    room = [[np.zeros((size, w), np.int64) for w in (2, 2, 2, 1, 1)] for _ in range(2)]
-    kernels.replay(*arguments, *widths, *room[0])
-    plain = {name: getattr(kernels, name) for name in ("first_after", "insert", "window", "observe", "replay")}
-    try:
-        for name, function in plain.items():
-            setattr(kernels, name, function.py_func)
-        plain["replay"].py_func(*arguments, *widths, *room[1])
-    finally:
-        for name, function in plain.items():
-            setattr(kernels, name, function)
-    for compiled_result, python_result in zip(*room, strict=True):
-        np.testing.assert_array_equal(compiled_result, python_result)
+@pytest.mark.parametrize("seed", range(3))
+def test_plain_python_gives_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    history = small_history(80, seed)
+    expected = features(history, EVERYTHING)
+    for module in (kernels, motifs):
+        for name, function in list(vars(module).items()):
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(module, name, function.py_func)
+    monkeypatch.setattr("ingestion.features.batch.replay", kernels.replay)
+    assert features(history, EVERYTHING).tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("late_share", [0.0, 0.01, 0.2])
-def test_one_event_at_a_time_equals_the_batch_bit_for_bit(late_share: float) -> None:
-    random = np.random.default_rng(7)
-    size, roles = 2000, ("source", "target")
-    spec = load_spec("default").for_roles(roles)
-    event_time = np.sort(random.integers(0, 60 * DAY, size))
-    available = event_time + np.where(random.random(size) < late_share, random.integers(0, 3 * DAY, size), 0)
-    order = np.argsort(available, kind="stable")
-    event_time, available = event_time[order], available[order]
-    amount, currency = random.integers(0, 10**7, size), random.integers(0, 2, size)
-    entity = np.stack([random.integers(0, 20, size), random.integers(-1, 30, size)], axis=1)
-    labelled = np.flatnonzero(random.random(size) < 0.9)
-    known = event_time[labelled] + random.integers(1, 20, len(labelled)) * DAY
-    by_time = np.argsort(known, kind="stable")
-    labelled, known = labelled[by_time], known[by_time]
-    fraud = random.random(len(labelled)) < 0.1
-    kind, outcome = np.full(size, "payment", object), np.full(size, "approved", object)
-
-    parts = {
-        "event": event_features(
-            spec,
-            event_time=event_time,
-            amount_minor=amount,
-            exponent=np.array([2, 0])[currency],
-            kind=kind,
-            outcome=outcome,
-        )
-    }
-    for index, role in enumerate(roles):
-        stream, position = merge_streams(
-            party=entity[:, index], event_time=event_time, amount_minor=amount, currency=currency,
-            exponents=np.array([2, 0]), available_at=available, label_position=labelled, label_known_at=known,
-            label_is_fraud=fraud,
-        )  # fmt: skip
-        values = role_features(spec, role, stream)
-        parts[role] = np.full((size, values.shape[1]), np.nan, np.float32)
-        parts[role][position[position >= 0]] = values[position >= 0]
-    names = list(spec.event) + [n for role in roles for f in spec.family(role) if f for n in f.names()]
-    batch = np.concatenate(list(parts.values()), axis=1)[:, [names.index(name) for name in spec.names]]
-
-    state, next_label = FeatureState(spec), 0
-    parties = [{role: int(key) for role, key in zip(roles, row, strict=True) if key >= 0} for row in entity]
-    for i in range(size):
-        while next_label < len(known) and known[next_label] <= available[i]:
-            state.observe_label(
-                parties[labelled[next_label]], known_at=int(known[next_label]), is_fraud=bool(fraud[next_label])
-            )
-            next_label += 1
-        online = state.observe_transaction(
-            OnlineTransaction(
-                event_time=int(event_time[i]),
-                amount_minor=int(amount[i]),
-                currency=("EUR", "JPY")[currency[i]],
-                kind="payment",
-                outcome="approved",
-                parties=parties[i],
-            )
-        )
-        assert online.tobytes() == batch[i].tobytes(), (i, spec.names)
+def test_streams_of_the_default_spec() -> None:
+    streams: tuple[Stream, ...] = streams_of(SPEC)
+    assert {stream.round for stream in streams} == {1, 2}
+    made = sorted(name for stream in streams for name in stream.names)
+    assert made == sorted(column.name for column in SPEC.columns if column.kind != "event")
+    assert len(ROLES) == 3
+    assert len(LABELS) == 17
