@@ -71,6 +71,10 @@ class Family:
         if (self.kind in WINDOWED) != bool(self.windows):
             need = "needs `windows`" if self.kind in WINDOWED else "has no windows"
             raise MappingError(f"A family of {self.kind} {need}.", remedy='Write for example windows = ["1d", "7d"].')
+        if (self.kind.startswith("label") or "unusual_share" in self.statistics) and set(self.roles) & set(TWO_WAY):
+            raise MappingError(
+                f"{', '.join(TWO_WAY)} have no labels and no unusual_share.", remedy="Name other roles for them."
+            )
         if self.kind == "motifs" and self.roles:
             raise MappingError("Motifs have no `roles`.", remedy="Leave them out: they are of source and target.")
 
