@@ -237,14 +237,13 @@ class _Ingest:
         return staging(self.workspace.snapshots, prefix="snapshot")
 
     def _build(self, folder: Path, read: ReadResult, accepted: Accepted, known: Known | None) -> Built:
-        parent = self.plan.parent
         builder = Builder(
             session=self.session,
             mapping=self.plan.mapping,
             spec=self._spec,
             folder=folder,
             work=self.work,
-            parent=None if parent is None else parent.path,
+            parent=self.plan.parent,
             unreviewed_alerts=self.unreviewed_alerts,
         )
         return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
