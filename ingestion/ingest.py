@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -112,8 +115,9 @@ def ingest(
         if plan.parent is not None and not plan.files:
             clock.stage(None)
             return _reused(plan.parent, clock)
-        work = workspace.cache / "ingest"
-        shutil.rmtree(work, ignore_errors=True)
+        works = workspace.cache / "ingest"
+        shutil.rmtree(works, ignore_errors=True)  # of a run that was killed
+        work = works / uuid.uuid4().hex[:8]  # Spark finds what it has cached by the paths in its plan
         work.mkdir(parents=True, mode=0o700)
         try:
             with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
@@ -128,7 +132,7 @@ def ingest(
                     unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
                 ).run()
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(works, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,7 @@ class _Ingest:
             failpoint("ingest.after_features")
             self.clock.stage("publish")
             manifest = self._manifest(built, accepted)
-            Vault.of(self.workspace).add(read.originals)
+            self._fill_vault()
             publish(folder, self.workspace.snapshots / manifest["id"], manifest, fail_point="snapshot")
         self.workspace.set_current_snapshot(manifest["id"])
         self.clock.stage(None)
@@ -274,6 +278,14 @@ class _Ingest:
             "sources": [*before.get("sources", []), *plan.new_sources],
             "code_version": metadata.version("ringfence"),
         }
+
+    def _fill_vault(self) -> None:
+        """Take in the originals that the workers left, file by file."""
+        vault = Vault.of(self.workspace)
+        for path in sorted((self.work / "originals").glob("*.parquet")):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=50_000):
+                vault.add(pa.Table.from_batches([batch]))
+            path.unlink()
 
     def _parquet(self, name: str) -> DataFrame:
         return self.session.read.parquet(str(self.work / name))
