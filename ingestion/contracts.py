@@ -82,6 +82,46 @@ ENTITY = pa.schema(
     ]
 )
 
+#: Two entities that share an identifier, one row for each period in which the link holds; `a` comes before `b` in
+#: the order of `type:key`. The key of a row is (a_id, b_id, rule, identifier, known_at). A later snapshot of the
+#: lineage may revoke a link, or replace one when late rows show an earlier holder: a projection replaces its links.
+LINK = pa.schema(
+    [
+        _field("a_id", pa.int64(), "Dense id of the entity that comes first by type:key"),
+        _field("b_id", pa.int64(), "Dense id of the other entity"),
+        _field("a_type", pa.string(), "Type of a"),
+        _field("a_key", pa.string(), "Key of a"),
+        _field("b_type", pa.string(), "Type of b"),
+        _field("b_key", pa.string(), "Key of b"),
+        _field("rule", pa.string(), "Rule of the mapping that links them"),
+        _field("identifier", pa.string(), "What they share: type:key of a party or attribute, or a token of the rule"),
+        _field("known_at", TIMESTAMP, "The link holds as of t when known_at <= t …"),
+        _field("revoked_at", TIMESTAMP, "… and this is null or > t", nullable=True),
+        _field("reason", pa.string(), "Why it was revoked: hub, or the words of the person who did", nullable=True),
+        _field("shared_at", TIMESTAMP, "When the later of the two was first known with the identifier"),
+        _field("hub_at", TIMESTAMP, "When the identifier became a hub, which ends all its links", nullable=True),
+    ]
+)
+
+#: Identifiers that more entities share than their rule allows.
+HUB = pa.schema(
+    [
+        _field("rule", pa.string(), "Rule of the mapping"),
+        _field("identifier", pa.string(), "What is shared, as in LINK"),
+        _field("num_entities", pa.int64(), "How many entities share it, all of them"),
+        _field("first_at", TIMESTAMP, "When its first holder was known"),
+        _field("hub_at", TIMESTAMP, "When it had more than the rule's max_entities holders"),
+    ]
+)
+
+#: Connected components of the links that hold; an entity that is not here is alone.
+COMPONENT = pa.schema(
+    [
+        _field("entity_id", pa.int64(), "Dense id of an entity with a link"),
+        _field("component_id", pa.int64(), "The smallest entity_id that it is connected with"),
+    ]
+)
+
 QUARANTINE = pa.schema(
     [
         _field("source_file", pa.string(), "File name of the bad row"),

@@ -48,6 +48,7 @@ from ingestion.artifacts import short_hash
 from ingestion.contracts import roles_of
 from ingestion.errors import MappingError
 from ingestion.features.spec import load_spec
+from ingestion.resolution.rules import Resolution
 
 SHIPPED = Path(__file__).with_name("mappings")
 #: Cards are always personal: their numbers are PANs (TRUST PCI).
@@ -218,6 +219,7 @@ class Mapping(_Part):
     personal: Personal = Personal()
     rules: Rules = Rules()
     labels: Annotated[LabelColumn | LabelFile, Field(discriminator="kind")] | None = None
+    resolution: Resolution = Resolution()
 
     @model_validator(mode="after")
     def _consistent(self) -> Mapping:
@@ -234,6 +236,8 @@ class Mapping(_Part):
                 raise ValueError(f"{odd[0]!r} is no {what}")
         if kept_out := sorted(set(self.dropped) & set(self.columns.values())):
             raise ValueError(f"column {kept_out[0]!r} is `dropped`, and read all the same")
+        ends = {*self.source.types, *self.target.types}
+        self.resolution.check(entities=ends, parties=set(types), attributes=set(self.attributes))
         load_spec(self.features)
         return self
 

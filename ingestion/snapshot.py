@@ -7,6 +7,9 @@ snapshots/snap-<16 hex>/
   entities/          ENTITY by entity_id
   labels/            LABEL, explicit and matured, in sequence order
   quarantine/        QUARANTINE (may be absent)
+  links/             LINK by (a_id, b_id, rule, identifier, known_at); absent, as the two below, without link rules
+  hubs/              HUB
+  components/        COMPONENT by entity_id, of the links that hold at the end of the data
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ingestion.artifacts import read_parquet, verify
-from ingestion.contracts import LABEL_ORIGINS
+from ingestion.contracts import COMPONENT, HUB, LABEL_ORIGINS, LINK
 from ingestion.errors import DataContractError
 from ingestion.features.spec import FeatureSpec
 from ingestion.labels import LabelEvents
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.resolution.components import component_table, holding
 from ingestion.workspace import Workspace
 
 Ints = NDArray[np.int64]
@@ -111,6 +115,25 @@ class Snapshot:
         """Quarantined rows, None when there are none."""
         folder = self.path / "quarantine"
         return read_parquet(folder) if folder.exists() else None
+
+    def links(self, as_of: int | None = None) -> pa.Table:
+        """Links between entities (LINK); those that held as of a time in µs, or every period of all."""
+        table = self._optional("links", LINK)
+        return table if as_of is None else holding(table, as_of)
+
+    def hubs(self) -> pa.Table:
+        """Identifiers that too many entities share to link them (HUB)."""
+        return self._optional("hubs", HUB)
+
+    def components(self, as_of: int | None = None) -> pa.Table:
+        """Connected components (COMPONENT) of the links as of a time in µs; by default at the end of the data."""
+        if as_of is None or as_of == self.manifest["horizon"]:
+            return self._optional("components", COMPONENT)
+        return component_table(self.links(as_of))
+
+    def _optional(self, name: str, schema: pa.Schema) -> pa.Table:
+        folder = self.path / name
+        return read_parquet(folder) if folder.exists() else schema.empty_table()
 
     def features(self) -> NDArray[np.float32]:
         """(N, F) float32 in the order of `spec.names`."""
