@@ -35,6 +35,8 @@ from ingestion.jobs.read import Reader, ReadResult, read_sources
 from ingestion.mapping import Mapping
 from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
+from ingestion.resolution.decisions import DecisionLog
+from ingestion.resolution.periods import Decision
 from ingestion.snapshot import Snapshot
 from ingestion.sources import pieces_of, sources_hash
 from ingestion.spark import LOCAL, parallelism, spark_session
@@ -45,7 +47,7 @@ Progress = Callable[[str, float], None]
 
 #: Below it Spark's session is a short one.
 SHORT_ROWS = 500_000
-STAGES = ("start", "read", "check", "entities", "sequence", "labels", "features", "publish")
+STAGES = ("start", "read", "check", "entities", "sequence", "links", "labels", "features", "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ def ingest(
                     now=time.time_ns() // 1_000 if now is None else now,
                     max_bad_share=max_bad_share,
                     unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
+                    decisions=tuple(DecisionLog.of(workspace).read()),
                 ).run()
         finally:
             shutil.rmtree(works, ignore_errors=True)
@@ -147,6 +150,7 @@ class _Ingest:
     now: int
     max_bad_share: float
     unreviewed_alerts: tuple[str, ...]
+    decisions: tuple[Decision, ...]
 
     def run(self) -> IngestResult:
         self.clock.stage("read")
@@ -233,9 +237,11 @@ class _Ingest:
         )
 
     def _same_terms(self, parent: Snapshot) -> bool:
-        """Whether the parent was made with these features and this maturity."""
+        """Whether the parent was made with these features, links and maturity."""
         same_features = parent.manifest["feature_spec"] == _plain(self._spec)
-        return same_features and parent.manifest["label_maturity_days"] == self.plan.mapping.label_maturity_days
+        same_links = parent.manifest.get("link_terms") == self._link_terms
+        same_maturity = parent.manifest["label_maturity_days"] == self.plan.mapping.label_maturity_days
+        return same_features and same_links and same_maturity
 
     def _staging(self) -> AbstractContextManager[Path]:
         return staging(self.workspace.snapshots, prefix="snapshot")
@@ -249,6 +255,7 @@ class _Ingest:
             work=self.work,
             parent=self.plan.parent,
             unreviewed_alerts=self.unreviewed_alerts,
+            decisions=self.decisions,
         )
         return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
 
@@ -256,12 +263,20 @@ class _Ingest:
     def _spec(self) -> FeatureSpec:
         return load_spec(self.plan.mapping.features).for_roles(self.plan.mapping.roles)
 
+    @property
+    def _link_terms(self) -> str | None:
+        """Hash of what links depend on beside the rows: rules, and what people decided. None without rules."""
+        resolution = self.plan.mapping.resolution
+        terms = [resolution.model_dump(mode="json"), [vars(decision) for decision in self.decisions]]
+        return short_hash(terms) if resolution.rules else None
+
     def _manifest(self, built: Built, accepted: Accepted) -> dict[str, Any]:
         plan, mapping = self.plan, self.plan.mapping
         before = {} if plan.parent is None else plan.parent.manifest
         rows_hash = as_hex((int(before.get("rows_hash", "0"), 16) + accepted.hash_sum) % MODULUS)
         spec = _plain(self._spec)
         identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id"), *self.unreviewed_alerts]
+        identity += [] if self._link_terms is None else [self._link_terms]
         snapshot_id = "snap-" + short_hash(identity, length=16)
         return vars(built) | {
             "id": snapshot_id,
@@ -272,6 +287,7 @@ class _Ingest:
             "alert_party": mapping.alert_party,
             "label_maturity_days": mapping.label_maturity_days,
             "feature_spec": spec,
+            "link_terms": self._link_terms,
             "roles": list(mapping.roles),
             "num_duplicates": before.get("num_duplicates", 0) + accepted.num_duplicates,
             "rows_hash": rows_hash,

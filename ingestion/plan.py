@@ -107,6 +107,7 @@ def _check_lineage(parent: Snapshot, mapping: Mapping) -> None:
         ("roles", before.roles, mapping.roles),
         ("personal types", sorted(before.personal_types), sorted(mapping.personal_types)),
         ("personal attributes", sorted(before.personal.attributes), sorted(mapping.personal.attributes)),
+        ("identifiers of links", _told(before.resolution.reading()), _told(mapping.resolution.reading())),
     ):
         if list(old) != list(new):
             raise MappingError(
@@ -114,3 +115,7 @@ def _check_lineage(parent: Snapshot, mapping: Mapping) -> None:
                 f" ({', '.join(old)}), made with {before.name!r}.",
                 remedy="Use another workspace, or begin a new lineage here (`--new-lineage`).",
             )
+
+
+def _told(items: list[Any]) -> list[str]:
+    return [str(item) for item in items]

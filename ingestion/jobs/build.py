@@ -36,6 +36,8 @@ from ingestion.jobs.sharing import (
     tail_from,
 )
 from ingestion.mapping import Mapping
+from ingestion.resolution.job import LinkJob
+from ingestion.resolution.periods import Decision
 from ingestion.snapshot import Snapshot
 from ingestion.spark import SHUFFLE_PARTITIONS, parallelism
 
@@ -60,6 +62,7 @@ class Built:
     last_event_time: int
     horizon: int
     schema: dict[str, str]
+    links: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ class Builder:
     work: Path
     parent: Snapshot | None
     unreviewed_alerts: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
@@ -86,6 +90,9 @@ class Builder:
         stage("sequence")
         transactions, bounds = self._transactions(new, entities, accepted.num_new, first_new)
         span = self._span()
+        num_entities = self._counts_by_type()
+        stage("links")
+        links = self._links(sum(num_entities.values()), horizon=span["horizon"])
         stage("labels")
         explicit = accepted.labels if known is None else known.labels.unionByName(accepted.labels)
         labels, first_label = self._labels(explicit, transactions, bounds, horizon=span["horizon"])
@@ -96,10 +103,11 @@ class Builder:
         at_rest = self._at_rest()
         return Built(
             num_transactions=transactions.total,
-            num_entities=self._counts_by_type(),
+            num_entities=num_entities,
             num_labels=labels.total,
             num_quarantined=num_quarantined,
             schema={field.name: str(field.type) for field in at_rest},
+            links=links,
             **span,
         )
 
@@ -145,6 +153,17 @@ class Builder:
         bounds = cut_further(wide.select("available_at"), tail.bounds)
         in_order = in_time_order(wide, _SEQUENCE, bounds)
         return write_parts(in_order, [(folder, self._at_rest())], first=tail.num_kept), bounds
+
+    def _links(self, num_entities: int, *, horizon: int) -> dict[str, Any]:
+        """Write links, hubs and components by the mapping's rules; returns what the manifest tells of them."""
+        job = LinkJob(
+            session=self.session,
+            resolution=self.mapping.resolution,
+            decisions=self.decisions,
+            folder=self.folder,
+            work=self.work,
+        )
+        return job.run(num_entities=num_entities, horizon=horizon)
 
     def _kept(self, name: str, column: str, first_change: int | None) -> Tail:
         """Link the parent's parts that end before the change; the rest of them."""
