@@ -56,8 +56,8 @@ class LinkJob:
         """
         if not self.resolution.rules:
             return {}
-        held = self._held()
-        shared = self._shared(held.where("identifier is not null"))
+        held = self.held()
+        shared = self.shared(held.where("identifier is not null"))
         self._write_links(shared, num_entities)
         hubs = self._write_hubs(shared, held)
         links = self._read("links")
@@ -69,7 +69,7 @@ class LinkJob:
             "components": self._write_components(links, num_entities, horizon),
         }
 
-    def _held(self) -> DataFrame:
+    def held(self) -> DataFrame:
         """Holders of identifiers (HOLDING), once each; rows with a null identifier count the placeholders."""
         rules = self.resolution.rules
 
@@ -87,15 +87,13 @@ class LinkJob:
         )
         return self._kept(once, "holdings")
 
-    def _shared(self, held: DataFrame) -> DataFrame:
+    def shared(self, held: DataFrame) -> DataFrame:
         """The first holders of each identifier that several entities share, with its earliest one and `hub_at`."""
         limit = _by_rule({rule.name: rule.max_entities for rule in self.resolution.rules})
-        most = max(rule.max_entities for rule in self.resolution.rules) + 1
         identifier = Window.partitionBy("rule", "identifier")
         in_order = identifier.orderBy("first_at", "key")
-        ranked = held.withColumn("place", F.row_number().over(in_order)).where(F.col("place") <= most)
         hub_at = F.max(F.when(F.col("place") == limit + 1, F.col("first_at"))).over(identifier)
-        wide = ranked.select(
+        wide = self.ranked(held).select(
             "*",
             F.first("entity_id").over(in_order).alias("first_id"),
             F.first("key").over(in_order).alias("first_key"),
@@ -104,6 +102,12 @@ class LinkJob:
             hub_at.alias("hub_at"),
         )
         return self._kept(wide.where((F.col("holders") > 1) & (F.col("place") <= limit + 1)), "shared")
+
+    def ranked(self, held: DataFrame) -> DataFrame:
+        """The first holders of each identifier with their `place`, from 1 on, one more than any rule allows."""
+        in_order = Window.partitionBy("rule", "identifier").orderBy("first_at", "key")
+        most = max(rule.max_entities for rule in self.resolution.rules) + 1
+        return held.withColumn("place", F.row_number().over(in_order)).where(F.col("place") <= most)
 
     def _write_links(self, shared: DataFrame, num_entities: int) -> None:
         limit = _by_rule({rule.name: rule.max_entities for rule in self.resolution.rules})
