@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ingestion.artifacts import publish, short_hash, staging
+from ingestion.artifacts import canonical_json, publish, short_hash, staging
 from ingestion.canonical import MODULUS, as_hex
-from ingestion.contracts import LABEL
+from ingestion.contracts import LABEL, MICROSECONDS_PER_DAY
+from ingestion.drift import REFERENCE_DAYS, snapshot_drift
 from ingestion.errors import DataContractError
 from ingestion.failpoints import failpoint
 from ingestion.features.spec import FeatureSpec, load_spec
@@ -35,9 +36,10 @@ from ingestion.jobs.read import Reader, ReadResult, read_sources
 from ingestion.mapping import Mapping
 from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
+from ingestion.profile import profile
 from ingestion.resolution.decisions import DecisionLog
 from ingestion.resolution.periods import Decision
-from ingestion.snapshot import Snapshot
+from ingestion.snapshot import PROFILE, Snapshot
 from ingestion.sources import pieces_of, sources_hash
 from ingestion.spark import LOCAL, parallelism, spark_session
 from ingestion.vault import Vault
@@ -170,6 +172,7 @@ class _Ingest:
             self.clock.stage("publish")
             manifest = self._manifest(built, accepted)
             self._fill_vault()
+            self._profile(Snapshot(folder, manifest))
             publish(folder, self.workspace.snapshots / manifest["id"], manifest, fail_point="snapshot")
         self.workspace.set_current_snapshot(manifest["id"])
         self.clock.stage(None)
@@ -294,6 +297,14 @@ class _Ingest:
             "sources": [*before.get("sources", []), *plan.new_sources],
             "code_version": metadata.version("ringfence"),
         }
+
+    def _profile(self, snapshot: Snapshot) -> None:
+        """Write `profile.json`: the last days, and how what is new differs from the parent's."""
+        end = snapshot.manifest["horizon"]
+        recent = profile(snapshot, begin=end - REFERENCE_DAYS * MICROSECONDS_PER_DAY, end=end)
+        parent = self.plan.parent
+        drift = None if parent is None else snapshot_drift(parent, snapshot)
+        (snapshot.path / PROFILE).write_bytes(canonical_json({"profile": recent.as_dict(), "drift": drift}))
 
     def _fill_vault(self) -> None:
         """Take in the originals that the workers left, file by file."""

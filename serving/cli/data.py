@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_links
+from serving.cli import data_links, data_snapshot
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
 app.add_typer(data_links.app, name="links")
+app.add_typer(data_snapshot.app, name="snapshot")
 
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000}
 
