@@ -77,6 +77,7 @@ class Builder:
     parent: Snapshot | None
     unreviewed_alerts: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    replayed: pa.Table | None = None
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
@@ -236,10 +237,16 @@ class Builder:
         return kept
 
     def _quarantine(self, accepted: Accepted) -> int:
-        """Write the bad rows of the parent and of this ingest, when there are any; returns how many."""
+        """Write the bad rows of the parent and of this ingest, when there are any; returns how many.
+
+        Rows that were `replayed` are in the quarantine only if they are bad again.
+        """
         bad = accepted.quarantine if accepted.num_quarantined else None
         if self.parent is not None and (self.parent.path / "quarantine").exists():
             before = self.session.read.parquet(str(self.parent.path / "quarantine"))
+            if self.replayed is not None:
+                before = before.join(self.session.createDataFrame(self.replayed), ["source_file", "line"], "left_anti")
+                before = before.select(*QUARANTINE.names)
             bad = before if bad is None else before.unionByName(bad)
         return 0 if bad is None else write_quarantine(bad, self.folder / "quarantine")
 

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_links, data_snapshot
+from serving.cli import data_erase, data_links, data_quarantine, data_snapshot
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
+app.add_typer(data_quarantine.app, name="quarantine")
+data_erase.register(app)
 app.add_typer(data_links.app, name="links")
 app.add_typer(data_snapshot.app, name="snapshot")
 

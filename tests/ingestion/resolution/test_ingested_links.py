@@ -130,6 +130,14 @@ def test_revoked_at_once_kept_by_the_next_ingest_and_restored(workspace: Workspa
     ]
     assert [item["action"] for item in link["decisions"]] == ["revoke", "restore"]
 
+    relinked = ingest(workspace, tmp_path / "more" / "transactions.parquet", MAPPING, now=NOW)
+    last = Snapshot.open(workspace)
+    assert (relinked.reused, relinked.num_rows, last.id) == (False, 0, relinked.snapshot_id)
+    assert (last.manifest["parent"], last.manifest["batch"]) == (after.id, after.manifest["batch"] + 1)
+    assert last.links().num_rows == 3, "two periods of one link, and the other link"
+    assert last.transactions().equals(after.transactions())
+    assert ingest(workspace, tmp_path / "more" / "transactions.parquet", MAPPING, now=NOW).reused
+
 
 def test_a_lineage_keeps_its_identifiers(workspace: Workspace, tmp_path: Path) -> None:
     """Rows at rest are not read again, so a rule that reads otherwise needs a new lineage; a limit does not."""
