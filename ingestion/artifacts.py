@@ -1,8 +1,9 @@
 """How an artefact is written and read: hash first, open second; a half-written one is never visible.
 
 Write into a hidden temporary folder beside the target, list every file with size and SHA-256 in
-`manifest.json`, fsync files and folder, rename the folder (TRUST PUB). Reading verifies the whole list first
-(TRUST ART). Parquet is written and read with page checksums (TRUST 2.2).
+`manifest.json`, seal the manifest by a hash of itself, fsync files and folder, rename the folder (TRUST PUB).
+Reading verifies the seal and the whole list first (TRUST ART). Parquet is written and read with page checksums
+(TRUST 2.2).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from ingestion.errors import ArtifactError
 from ingestion.failpoints import failpoint
 
 MANIFEST = "manifest.json"
+#: Key of the manifest that holds the hash of all its others: one flipped bit anywhere in it is found.
+SEAL = "seal"
 _TEMPORARY = ".tmp-"
 
 
@@ -105,6 +108,7 @@ def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point:
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in files
     }
     sealed = manifest | {"files": listing}
+    sealed[SEAL] = _seal_of(sealed)
     (folder / MANIFEST).write_bytes(orjson.dumps(sealed, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2))
     for path in [*files, folder / MANIFEST]:
         with path.open("rb") as file:
@@ -129,7 +133,7 @@ def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an artefact, without verifying its files."""
+    """The manifest of an artefact, its seal verified but not its files. Raises `ArtifactError`."""
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = orjson.loads(path.read_bytes())
@@ -141,6 +145,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} is damaged: {error}.", remedy="Rebuild the artefact.") from error
     if not isinstance(manifest, dict) or manifest.get("id") != folder.name or "files" not in manifest:
         raise ArtifactError(f"{path} does not describe {folder.name}.", remedy="Rebuild the artefact.")
+    if manifest.get(SEAL) != _seal_of(manifest):
+        raise ArtifactError(f"{path} was changed after it was sealed.", remedy="Rebuild the artefact; do not open it.")
     return manifest
 
 
@@ -167,6 +173,12 @@ def verify(folder: Path, *, expected_digest: str | None = None) -> dict[str, Any
 def digest(folder: Path) -> str:
     """SHA-256 of an artefact's manifest: binds the artefact, as the manifest binds its files."""
     return file_sha256(folder / MANIFEST)
+
+
+def _seal_of(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest without its seal; the same before it was written as JSON and after."""
+    plain = orjson.loads(orjson.dumps({key: value for key, value in manifest.items() if key != SEAL}))
+    return hashlib.sha256(canonical_json(plain)).hexdigest()
 
 
 def _fsync_folder(path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.contracts import LABEL, TRANSACTION
+from ingestion.contracts import LABEL, LINK, TRANSACTION
 
 #: 32 bytes each; Spark takes no binary of fixed size from Arrow.
 HASH = pa.binary()
@@ -28,6 +28,12 @@ def transaction_hashes(table: pa.Table) -> pa.Array:
 def label_hashes(table: pa.Table) -> pa.Array:
     """(N,) 32-byte hashes of rows with the fields of `contracts.LABEL`."""
     return _hashes("label", [table.column(name) for name in LABEL.names], table.num_rows)
+
+
+def link_hashes(table: pa.Table) -> pa.Array:
+    """(N,) 32-byte hashes of rows with the fields of `contracts.LINK`, dense ids left out."""
+    names = [name for name in LINK.names if name not in ("a_id", "b_id")]
+    return _hashes("link", [table.column(name) for name in names], table.num_rows)
 
 
 def hash_sum(hashes: pa.Array) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from ingestion.csv_records import Records, find_records
+from ingestion.csv_records import Ints, Records, find_records
 from ingestion.errors import DataContractError
 from ingestion.pieces import BrokenRow, DamagedFile, Piece, RawRows, SourceFile, is_utf8, piece_of
 
@@ -67,15 +67,33 @@ def read_csv_piece(piece: Piece, columns: list[str]) -> Iterator[RawRows]:
     is_header = (records.start == 0) & (piece.start == 0)
     broken = [_broken(piece, records, int(row), data) for row in np.flatnonzero(~keep & ~is_header)]
     rows = np.flatnonzero(keep & ~is_header)
+    tables, unread = _parsed(piece, data, records, rows, columns)
+    broken += [_broken(piece, records, row, data, reason="broken_quotes") for row in unread]
+    rows = np.setdiff1d(rows, unread, assume_unique=True)
+    yield RawRows(table=pa.concat_tables(tables).combine_chunks(), lines=lines[rows], broken=tuple(broken))
+
+
+def _parsed(
+    piece: Piece, data: bytes, records: Records, rows: Ints, columns: list[str]
+) -> tuple[list[pa.Table], list[int]]:
+    """Tables of some records, and those records (by number) that the parser does not take for one row.
+
+    Records that are not read as so many rows are halved until the faulty ones are alone.
+    """
+    if len(rows) == 0:
+        return [_parse(piece, b"", columns)], []
     whole = len(rows) == len(records)
     text = data if whole else b"\n".join(data[records.start[row] : records.end[row]] for row in rows)
-    table = _parse(piece, text, columns)
-    if table.num_rows != len(rows):
-        raise DataContractError(
-            f"{piece.name}: {len(rows)} records from line {piece.first_line} on were read as {table.num_rows} rows.",
-            remedy="Quote values that hold quotation marks or line ends as RFC 4180 says.",
-        )
-    yield RawRows(table=table, lines=lines[rows], broken=tuple(broken))
+    try:
+        table = _parse(piece, text, columns)
+        if table.num_rows == len(rows):
+            return [table], []
+    except pa.ArrowInvalid:
+        pass
+    if len(rows) == 1:
+        return [_parse(piece, b"", columns)], [int(rows[0])]
+    left, right = (_parsed(piece, data, records, half, columns) for half in np.array_split(rows, 2))
+    return left[0] + right[0], left[1] + right[1]
 
 
 def _parse(piece: Piece, text: bytes, columns: list[str]) -> pa.Table:
@@ -96,8 +114,8 @@ def _parse(piece: Piece, text: bytes, columns: list[str]) -> pa.Table:
     ).combine_chunks()
 
 
-def _broken(piece: Piece, records: Records, row: int, data: bytes) -> BrokenRow:
-    """Why a record is no row, and what of it could be read."""
+def _broken(piece: Piece, records: Records, row: int, data: bytes, *, reason: str | None = None) -> BrokenRow:
+    """Why a record is no row (`reason`, or what its bytes show), and what of it could be read."""
     text = data[records.start[row] : records.end[row]].decode("utf-8", errors="replace")
     try:
         values = next(csv.reader(io.StringIO(text, newline=""), delimiter=piece.delimiter))
@@ -106,7 +124,7 @@ def _broken(piece: Piece, records: Records, row: int, data: bytes) -> BrokenRow:
     named = dict(zip(piece.columns, values, strict=False))
     line = int(records.line[row]) + piece.first_line
     count, wanted = int(records.fields[row]), len(piece.columns)
-    if bool(records.broken[row]):
+    if reason == "broken_quotes" or bool(records.broken[row]):
         return BrokenRow(line=line, reason="broken_quotes", field="", value=f"{count} values", values={})
     if count != wanted:
         reason = "too_few_columns" if count < wanted else "too_many_columns"

@@ -6,7 +6,7 @@ ends with; HTTP status lives in `serving` alone.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RingfenceError(Exception):
@@ -18,6 +18,14 @@ class RingfenceError(Exception):
         super().__init__(f"{what} {remedy}".strip())
         self.what = what
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles with its remedy, so that it crosses processes whole."""
+        return _again, (type(self), self.what, self.remedy)
+
+
+def _again(kind: type[RingfenceError], what: str, remedy: str) -> RingfenceError:
+    return kind(what, remedy=remedy)
 
 
 class UsageError(RingfenceError):
@@ -52,3 +60,7 @@ class RetryLater(IngestionError):
 
 class GraphUnavailable(RetryLater):
     """The graph store cannot be reached."""
+
+
+class GraphTimeout(RetryLater):
+    """The graph server answers, but one read took too long and was ended: not a reason to leave the server."""

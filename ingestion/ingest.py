@@ -12,17 +12,20 @@ import shutil
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ingestion.artifacts import publish, short_hash, staging
 from ingestion.canonical import MODULUS, as_hex
 from ingestion.contracts import LABEL
+from ingestion.disk import disk_errors
 from ingestion.errors import DataContractError
 from ingestion.failpoints import failpoint
 from ingestion.features.spec import FeatureSpec, load_spec
@@ -30,19 +33,26 @@ from ingestion.jobs.accept import Accepted, Known, accept
 from ingestion.jobs.build import Builder, Built, write_quarantine
 from ingestion.jobs.read import Reader, ReadResult, read_sources
 from ingestion.mapping import Mapping
+from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
+from ingestion.replay import Replay, same_quarantine
+from ingestion.resolution.decisions import DecisionLog
+from ingestion.resolution.periods import Decision
+from ingestion.resolution.relink import link_terms, relink, undecided
 from ingestion.snapshot import Snapshot
-from ingestion.sources import pieces_of, sources_hash
+from ingestion.sources import pieces_of, source_bytes, sources_hash, without_damage
 from ingestion.spark import LOCAL, parallelism, spark_session
 from ingestion.vault import Vault
 from ingestion.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 
+#: What an ingest writes at most beside each other for a byte of its source: parts, shuffle files, the snapshot.
+BYTES_A_SOURCE_BYTE = 4
 #: Below it Spark's session is a short one.
 SHORT_ROWS = 500_000
-STAGES = ("start", "read", "check", "entities", "sequence", "labels", "features", "publish")
+STAGES = ("start", "read", "check", "entities", "sequence", "links", "labels", "features", "publish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +101,7 @@ def ingest(
     new_lineage: bool = False,
     unreviewed_alerts: Collection[str] = (),
     now: int | None = None,
+    replay: Replay | None = None,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Ingest a CSV or Parquet file, or a folder of them, and make its snapshot the current one.
@@ -99,6 +110,7 @@ def ingest(
         max_bad_share: share of bad rows, duplicates left out, above which nothing is published.
         new_lineage: leave what the workspace holds behind and begin a new source lineage.
         unreviewed_alerts: ids of transactions that are an alert without a review: they never mature (DESIGN 4).
+        replay: read only rows that are in quarantine, from their file and line; those that are good now enter.
         now: our clock in µs, for times in the future; the wall clock when it is None.
         progress: told the name of each stage (of STAGES) with 0.0 as it begins and 1.0 as it ends.
 
@@ -107,9 +119,12 @@ def ingest(
     """
     clock = _Clock(progress)
     clock.stage("start")
-    with workspace.lock(doing="the ingest"):
-        plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage)
-        if plan.parent is not None and not plan.files:
+    needed = BYTES_A_SOURCE_BYTE * source_bytes(source)
+    with disk_errors(workspace.root, needed_bytes=needed), workspace.lock(doing="the ingest"):
+        plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage, again=replay is not None)
+        plan = plan if replay is None else replay.restrict(plan)
+        decisions = tuple(DecisionLog.of(workspace).read())
+        if plan.parent is not None and not plan.files and not undecided(plan.parent, decisions):
             clock.stage(None)
             return _reused(plan.parent, clock)
         work = workspace.cache / "ingest"
@@ -117,6 +132,8 @@ def ingest(
         work.mkdir(parents=True, mode=0o700)
         try:
             with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
+                if plan.parent is not None and not plan.files:
+                    return _relinked(workspace, plan.parent, decisions, session, work, clock)
                 return _Ingest(
                     workspace=workspace,
                     plan=plan,
@@ -126,6 +143,7 @@ def ingest(
                     now=time.time_ns() // 1_000 if now is None else now,
                     max_bad_share=max_bad_share,
                     unreviewed_alerts=tuple(sorted(unreviewed_alerts)),
+                    decisions=decisions,
                 ).run()
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -143,6 +161,7 @@ class _Ingest:
     now: int
     max_bad_share: float
     unreviewed_alerts: tuple[str, ...]
+    decisions: tuple[Decision, ...]
 
     def run(self) -> IngestResult:
         self.clock.stage("read")
@@ -153,7 +172,7 @@ class _Ingest:
         accepted = self._accept(read, known)
         self._refuse_too_many_bad(read, accepted)
         parent = self.plan.parent
-        if parent is not None and not accepted.num_new and not accepted.num_new_labels and self._same_terms(parent):
+        if parent is not None and self._changes_nothing(parent, accepted):
             self.clock.stage(None)
             return _reused(parent, self.clock, read=read, accepted=accepted)
         with self._staging() as folder:
@@ -177,11 +196,24 @@ class _Ingest:
         )
 
     def _read(self) -> ReadResult:
+        """Read all pieces. When a worker dies, what killed it is looked for and left out, once."""
+        try:
+            return self._read_files(self.plan.all_files)
+        except PySparkException:
+            columns = list(self.plan.mapping.columns.values())
+            files = tuple(without_damage(file, columns) for file in self.plan.all_files)
+            if not any(file.damaged for file in files):
+                raise
+        for name in ("rows", "labels", "quarantine"):
+            shutil.rmtree(self.work / name)
+        return self._read_files(files)
+
+    def _read_files(self, files: tuple[SourceFile, ...]) -> ReadResult:
         plan = self.plan
         workers = parallelism(self.session)
         pieces = [
             piece
-            for index, file in enumerate(plan.all_files)
+            for index, file in enumerate(files)
             for piece in pieces_of(file, index, workers=workers, delimiter=plan.mapping.delimiter)
         ]
         reader = Reader(
@@ -190,8 +222,26 @@ class _Ingest:
             now=self.now,
             folder=str(self.work),
             label_file=plan.label_file_index,
+            lines=plan.lines,
         )
         return read_sources(self.session, pieces, reader)
+
+    def _replayed(self) -> pa.Table | None:
+        """File and line of the rows that a replay reads."""
+        lines = self.plan.lines
+        if lines is None:
+            return None
+        pairs = [(self.plan.files[index].name, line) for index, chosen in lines.items() for line in chosen]
+        names, numbers = zip(*pairs, strict=True)
+        return pa.table({"source_file": pa.array(names, pa.string()), "line": pa.array(numbers, pa.int64())})
+
+    def _changes_nothing(self, parent: Snapshot, accepted: Accepted) -> bool:
+        """Whether the parent holds all of this already, its quarantine included."""
+        if accepted.num_new or accepted.num_new_labels or not self._same_terms(parent):
+            return False
+        if self.plan.lines is None:
+            return accepted.num_quarantined == 0
+        return not accepted.num_duplicates and same_quarantine(parent, self.plan, accepted.quarantine)
 
     def _known(self) -> Known | None:
         parent = self.plan.parent
@@ -229,9 +279,11 @@ class _Ingest:
         )
 
     def _same_terms(self, parent: Snapshot) -> bool:
-        """Whether the parent was made with these features and this maturity."""
+        """Whether the parent was made with these features, links and maturity."""
         same_features = parent.manifest["feature_spec"] == _plain(self._spec)
-        return same_features and parent.manifest["label_maturity_days"] == self.plan.mapping.label_maturity_days
+        same_links = parent.manifest.get("link_terms") == self._link_terms
+        same_maturity = parent.manifest["label_maturity_days"] == self.plan.mapping.label_maturity_days
+        return same_features and same_links and same_maturity
 
     def _staging(self) -> AbstractContextManager[Path]:
         return staging(self.workspace.snapshots, prefix="snapshot")
@@ -246,6 +298,8 @@ class _Ingest:
             work=self.work,
             parent=None if parent is None else parent.path,
             unreviewed_alerts=self.unreviewed_alerts,
+            decisions=self.decisions,
+            replayed=self._replayed(),
         )
         return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
 
@@ -253,12 +307,17 @@ class _Ingest:
     def _spec(self) -> FeatureSpec:
         return load_spec(self.plan.mapping.features).for_roles(self.plan.mapping.roles)
 
+    @property
+    def _link_terms(self) -> str | None:
+        return link_terms(self.plan.mapping.resolution, self.decisions)
+
     def _manifest(self, built: Built, accepted: Accepted) -> dict[str, Any]:
         plan, mapping = self.plan, self.plan.mapping
         before = {} if plan.parent is None else plan.parent.manifest
         rows_hash = as_hex((int(before.get("rows_hash", "0"), 16) + accepted.hash_sum) % MODULUS)
         spec = _plain(self._spec)
         identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id"), *self.unreviewed_alerts]
+        identity += [] if self._link_terms is None else [self._link_terms]
         snapshot_id = "snap-" + short_hash(identity, length=16)
         return vars(built) | {
             "id": snapshot_id,
@@ -269,6 +328,7 @@ class _Ingest:
             "alert_party": mapping.alert_party,
             "label_maturity_days": mapping.label_maturity_days,
             "feature_spec": spec,
+            "link_terms": self._link_terms,
             "roles": list(mapping.roles),
             "num_duplicates": before.get("num_duplicates", 0) + accepted.num_duplicates,
             "rows_hash": rows_hash,
@@ -289,6 +349,22 @@ def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _relinked(
+    workspace: Workspace,
+    parent: Snapshot,
+    decisions: tuple[Decision, ...],
+    session: SparkSession,
+    work: Path,
+    clock: _Clock,
+) -> IngestResult:
+    """Nothing was read: a snapshot whose links follow what people decided since its parent."""
+    clock.stage("links")
+    snapshot_id = relink(workspace, parent, decisions, session=session, work=work)
+    clock.stage(None)
+    batch = parent.manifest["batch"] + 1
+    return replace(_reused(parent, clock), snapshot_id=snapshot_id, batch=batch, reused=False)
 
 
 def _reused(

@@ -48,7 +48,7 @@ from ingestion.artifacts import short_hash
 from ingestion.contracts import roles_of
 from ingestion.errors import MappingError
 from ingestion.features.spec import load_spec
-from ingestion.resolution.rules import Resolution
+from ingestion.resolution.rules import NO_RULES, Resolution
 
 SHIPPED = Path(__file__).with_name("mappings")
 #: Cards are always personal: their numbers are PANs (TRUST PCI).
@@ -219,7 +219,7 @@ class Mapping(_Part):
     personal: Personal = Personal()
     rules: Rules = Rules()
     labels: Annotated[LabelColumn | LabelFile, Field(discriminator="kind")] | None = None
-    resolution: Resolution = Resolution()
+    resolution: Resolution = NO_RULES
 
     @model_validator(mode="after")
     def _consistent(self) -> Mapping:

@@ -30,7 +30,9 @@ class DamagedFile(DataContractError):
 class SourceFile:
     """One file: `name` without card numbers, `sha256`, `kind` csv or parquet, and its columns in order.
 
-    `num_rows` is a guess for a CSV file.
+    `num_rows` is a guess for a CSV file. `verified_by` says what vouches for its bytes: "sha256 sidecar" or
+    "page checksums"; None when nothing does. `row_groups` are the rows of each of a Parquet file; those of
+    `damaged` numbers cannot be decoded.
     """
 
     path: Path
@@ -39,13 +41,18 @@ class SourceFile:
     kind: str
     columns: tuple[str, ...]
     num_rows: int
+    verified_by: str | None = None
+    row_groups: tuple[int, ...] = ()
+    damaged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """A part of a file that one worker reads: bytes of a CSV file, or rows of a Parquet row group.
 
-    `first_line` is the line of its first record (CSV) or the number of its first row (Parquet, from 1).
+    `first_line` is the line of its first record (CSV) or the number of its first row (Parquet, from 1). Of a
+    `verified` file nothing enters when a piece is damaged; otherwise the piece's rows are broken ones, as they are
+    without looking when it is `damaged`.
     """
 
     path: str
@@ -58,6 +65,8 @@ class Piece:
     first_line: int
     row_group: int = 0
     delimiter: str = ","
+    verified: bool = False
+    damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +96,7 @@ def piece_of(file: SourceFile, index: int, start: int, size: int, line: int, **m
         kind=file.kind,
         columns=file.columns,
         file=index,
+        verified=file.verified_by is not None,
         start=start,
         size=size,
         first_line=line,

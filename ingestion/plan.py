@@ -18,12 +18,18 @@ from ingestion.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class IngestPlan:
-    """New files of transactions (`files` also holds a new file of labels, as the last), and the parent snapshot."""
+    """New files of transactions (`files` also holds a new file of labels, as the last), and the parent snapshot.
+
+    A replay reads only the lines of `lines` (file number -> lines); it is `partial` when it leaves quarantined rows
+    of these files unread.
+    """
 
     mapping: Mapping
     files: tuple[SourceFile, ...]
     has_label_file: bool
     parent: Snapshot | None
+    lines: dict[int, tuple[int, ...]] | None = None
+    partial: bool = False
 
     @property
     def all_files(self) -> tuple[SourceFile, ...]:
@@ -43,22 +49,32 @@ class IngestPlan:
 
     @property
     def new_sources(self) -> list[dict[str, Any]]:
-        """Entries for the manifest."""
-        return [{"name": file.name, "sha256": file.sha256, "mapping": self.mapping.digest} for file in self.files]
+        """Entries for the manifest: files that need not be read by this mapping again."""
+        digest = self.mapping.digest
+        known = (
+            {} if self.parent is None else {(e["sha256"], e.get("mapping")) for e in self.parent.manifest["sources"]}
+        )
+        return [
+            {"name": file.name, "sha256": file.sha256, "mapping": digest, "verified_by": file.verified_by}
+            for file in self.files
+            if not self.partial and (file.sha256, digest) not in known
+        ]
 
 
-def plan_ingest(workspace: Workspace, source: Path, mapping: Mapping, *, new_lineage: bool = False) -> IngestPlan:
+def plan_ingest(
+    workspace: Workspace, source: Path, mapping: Mapping, *, new_lineage: bool = False, again: bool = False
+) -> IngestPlan:
     """Look at the source and at what the workspace holds.
 
-    A file counts as seen when the same bytes were read by the same mapping. Raises `MappingError` when a column is
-    missing, or when the mapping does not fit what the lineage holds.
+    A file counts as seen when the same bytes were read by the same mapping, unless it is to be read `again`.
+    Raises `MappingError` when a column is missing, or when the mapping does not fit what the lineage holds.
     """
     parent = None
     if not new_lineage and workspace.current_snapshot() is not None:
         parent = Snapshot.open(workspace)
         _check_lineage(parent, mapping)
     seen = set()
-    if parent is not None:
+    if parent is not None and not again:
         seen = {entry["sha256"] for entry in parent.manifest["sources"] if entry.get("mapping") == mapping.digest}
     label_path = _label_path(source, mapping)
     transactions = [path for path in find_files(source) if path != label_path]
@@ -107,6 +123,7 @@ def _check_lineage(parent: Snapshot, mapping: Mapping) -> None:
         ("roles", before.roles, mapping.roles),
         ("personal types", sorted(before.personal_types), sorted(mapping.personal_types)),
         ("personal attributes", sorted(before.personal.attributes), sorted(mapping.personal.attributes)),
+        ("identifiers of links", _told(before.resolution.reading()), _told(mapping.resolution.reading())),
     ):
         if list(old) != list(new):
             raise MappingError(
@@ -114,3 +131,7 @@ def _check_lineage(parent: Snapshot, mapping: Mapping) -> None:
                 f" ({', '.join(old)}), made with {before.name!r}.",
                 remedy="Use another workspace, or begin a new lineage here (`--new-lineage`).",
             )
+
+
+def _told(items: list[Any]) -> list[str]:
+    return [str(item) for item in items]

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from ingestion.contracts import PARTY, PartyRef
 from ingestion.mapping import Mapping
 from ingestion.pan import FEW, pan_digits, scrub_array
+from ingestion.resolution.identifiers import link_attributes, with_attributes
+from ingestion.resolution.rules import NO_RULES, Resolution
 from ingestion.workspace import Workspace
 
 #: Stands for a personal value where a person only needs to know that there was one.
@@ -46,11 +48,12 @@ class Protected:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer:
-    """Makes tokens for one workspace: its secret key, and what its mapping calls personal."""
+    """Makes tokens for one workspace: its secret key, what its mapping calls personal, its rules of resolution."""
 
     key: str
     types: frozenset[str]
     attributes: frozenset[str]
+    resolution: Resolution = NO_RULES
 
     def __repr__(self) -> str:
         return f"Tokenizer(types={sorted(self.types)}, attributes={sorted(self.attributes)})"
@@ -62,6 +65,7 @@ class Tokenizer:
             key=workspace.secret(KEY_NAME),
             types=mapping.personal_types,
             attributes=frozenset(mapping.personal.attributes),
+            resolution=mapping.resolution,
         )
 
     def token(self, type: str, value: str) -> str:
@@ -85,7 +89,11 @@ class Tokenizer:
         return PartyRef(type=party.type, key=self.token(party.type, party.key))
 
     def protect(self, table: pa.Table) -> Protected:
-        """Replace the personal values of rows of `contracts.TRANSACTION` and scrub their texts."""
+        """Replace the personal values of rows of `contracts.TRANSACTION` and scrub their texts.
+
+        What the rules of resolution make of the originals is added to the attributes.
+        """
+        links = link_attributes(table, self.resolution, self.token)
         originals: list[pa.Table] = []
         for role in ("source", "target"):
             keys = self._keys(_array(table, f"{role}_type"), _array(table, f"{role}_key"), originals)
@@ -95,7 +103,8 @@ class Tokenizer:
         fields = [PARTY.field(index) for index in range(PARTY.num_fields)]
         inner = pa.StructArray.from_arrays([types, self._keys(types, keys, originals)], fields=fields)
         table = _replace(table, "parties", _relist(parties, inner))
-        table = _replace(table, "attributes", self._attributes(_array(table, "attributes"), originals))
+        attributes = self._attributes(_array(table, "attributes"), originals)
+        table = _replace(table, "attributes", with_attributes(attributes, links))
         for name in ("channel", "memo"):
             table = _replace(table, name, scrub_array(_array(table, name)))
         found = pa.concat_tables([ORIGINALS.empty_table(), *originals])

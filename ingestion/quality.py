@@ -39,6 +39,7 @@ REMEDIES = {
     "broken_utf8": "Write the file in UTF-8.",
     "currency_missing": "Give the ISO 4217 code; or name a constant or default in the mapping.",
     "currency_unknown": "Use an ISO 4217 code, or XXX for none.",
+    "damaged_row_group": "These bytes are damaged and cannot be decoded: fetch the file again.",
     "id_conflict": "This id came before with other content: give the row an id of its own, or leave it out.",
     "id_missing": "Give each transaction a unique id.",
     "key_too_long": f"Use at most {MAX_KEY_LENGTH} characters.",

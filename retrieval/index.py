@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphml.context import GraphContext
-from ingestion.artifacts import publish, read_parquet, short_hash, staging, verify, write_parquet
+from ingestion.artifacts import SEAL, publish, read_parquet, short_hash, staging, verify, write_parquet
 from ingestion.contracts import PartyRef
 from ingestion.errors import ArtifactError, DataContractError
 from ingestion.snapshot import Snapshot
@@ -34,7 +34,7 @@ from retrieval.faiss_runtime import faiss
 FORMAT = 1
 BATCH = 4_096
 _VECTORS, _ENTITIES, _TOMBSTONES = "vectors.faiss", "entities.parquet", "tombstones.parquet"
-_MANIFEST_KEYS = {"id", "kind", "identity", "rows", "dimension", "files"}
+_MANIFEST_KEYS = {"id", "kind", "identity", "rows", "dimension", "files", SEAL}
 #: faiss writes a header of some tens of bytes before a flat index's vectors.
 _MAX_HEADER_BYTES = 1_024
 _DECIMALS = 6

@@ -22,6 +22,7 @@ from ingestion.graph import load
 from ingestion.graph.store import GraphContents
 from ingestion.ingest import IngestResult, ingest
 from ingestion.mapping import load_mapping
+from ingestion.replay import Replay
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from retrieval.index import build_index
@@ -40,9 +41,16 @@ class TailScores:
 
 
 def ingest_table(
-    workspace: Workspace, stages: StageLog, *, source: Path, mapping: str, master: str, max_bad_share: float
+    workspace: Workspace,
+    stages: StageLog,
+    *,
+    source: Path,
+    mapping: str,
+    master: str,
+    max_bad_share: float,
+    replay: Replay | None = None,
 ) -> IngestResult:
-    """Table -> snapshot (Spark)."""
+    """Table -> snapshot (Spark); with `replay` only rows that are in quarantine."""
     if not source.exists():
         raise UsageError(f"{source} does not exist.", remedy="Name a CSV or Parquet file, or a folder of them.")
     with database(workspace) as engine:
@@ -55,6 +63,7 @@ def ingest_table(
             master=master,
             max_bad_share=max_bad_share,
             unreviewed_alerts=alerts,
+            replay=replay,
             progress=stage,
         )
         manifest = artifacts.read_manifest(workspace.snapshots / result.snapshot_id)

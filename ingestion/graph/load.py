@@ -7,6 +7,7 @@ a load that died anywhere is simply run again.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,6 +22,7 @@ from ingestion.graph import queries, server
 from ingestion.graph.bulk_import import import_rows
 from ingestion.graph.driver import LOAD_PATIENCE_SECONDS, connect, graph_errors
 from ingestion.graph.endpoint import Endpoint
+from ingestion.graph.link_states import restated
 from ingestion.graph.neo4j_jars import ensure_jars
 from ingestion.graph.neo4j_store import Neo4jStore
 from ingestion.graph.queries import Marker
@@ -67,6 +69,8 @@ def load_graph(
             if step == "fresh" and settings.graph.uri:
                 _make_room(driver, endpoint, Marker(lineage, 0, snapshot.id), replace=replace)
             queries.create_schema(driver, endpoint.database)
+            if step == "append_all" and marker is not None and marker.batch > 0:
+                _end_older_links(driver, endpoint, snapshot.manifest["batch"])
             if step != "fresh" or settings.graph.uri:
                 upsert_rows(driver, endpoint.database, rows, tell)
             _write_marker(driver, endpoint, snapshot)
@@ -108,9 +112,10 @@ def _is_ancestor(snapshot: Snapshot, of_id: str, workspace: Workspace) -> bool:
 def _rows(snapshot: Snapshot, older: list[Snapshot], marker: Marker | None, step: Step) -> GraphRows:
     if step == "append_all" and marker is not None and marker.batch > 0:
         # Which rows are new cannot be told: all are sent, and only those not there yet get this batch.
-        everything = np.full(snapshot.manifest["num_transactions"], snapshot.manifest["batch"], np.int64)
-        return graph_rows(snapshot, everything)
-    rows = graph_rows(snapshot, batches_of(snapshot, older))
+        batch = snapshot.manifest["batch"]
+        rows = graph_rows(snapshot, np.full(snapshot.manifest["num_transactions"], batch, np.int64), older)
+        return dataclasses.replace(rows, links=restated(rows.links, batch))
+    rows = graph_rows(snapshot, batches_of(snapshot, older), older)
     return rows.after(marker.batch) if step == "append" and marker is not None else rows
 
 
@@ -139,6 +144,14 @@ def _make_room(driver: neo4j.Driver, endpoint: Endpoint, loading: Marker, *, rep
         ((deleted,),) = queries.write(driver, endpoint.database, queries.DELETE_SOME, {"limit": 10_000})
         is_empty = deleted == 0
     queries.write(driver, endpoint.database, queries.WRITE_MARKER, vars(loading))
+
+
+def _end_older_links(driver: neo4j.Driver, endpoint: Endpoint, batch: int) -> None:
+    """What older batches said of links ends with this one, which says all of it again."""
+    ended = 1
+    while ended:
+        parameters = {"batch": batch, "limit": 10_000}
+        ((ended,),) = queries.write(driver, endpoint.database, queries.END_OLDER_LINKS, parameters)
 
 
 def _write_marker(driver: neo4j.Driver, endpoint: Endpoint, snapshot: Snapshot) -> None:

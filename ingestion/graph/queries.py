@@ -6,7 +6,9 @@ checked. A read runs in READ mode with a time and row limit, after `EXPLAIN` sai
 Model: `(:Entity:<Type> {id, key, batch})`, key is `type:key`; `[:TRANSACTED {tx, event_time, known_at,
 available_at, amount_minor, currency, kind, outcome, refers_to, parties, batch}]`, parties as `type:key`, absent when
 there are none; `[:USES {first_known_at, batch}]`, set once: when a later batch brings an earlier first time, a
-second relationship holds it, so that a release that reads up to an earlier batch still sees what it saw.
+second relationship holds it, so that a release that reads up to an earlier batch still sees what it saw;
+`[:SAME_AS {rule, identifier, known_at, revoked_at, reason, batch, until_batch}]`, one for each state of a link: a batch
+that revokes a link, or no longer has it, sets `until_batch` on the old state and makes a new one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, TypeVar, cast
 import neo4j
 from neo4j.exceptions import ClientError, IncompleteCommit
 
-from ingestion.errors import DataContractError, GraphUnavailable, IngestionError
+from ingestion.errors import DataContractError, GraphTimeout, IngestionError
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, Any]
@@ -62,6 +64,27 @@ MATCH (user:Entity {id: row[0]})
 MATCH (used:Entity {id: row[1]})
 WHERE NOT EXISTS { MATCH (user)-[known:USES]->(used) WHERE known.first_known_at <= row[2] }
 CREATE (user)-[:USES {first_known_at: row[2], batch: row[3]}]->(used)
+"""
+#: Rows in the order of `ingestion.graph.rows.LINK_COLUMNS`.
+UPSERT_LINKS = """
+UNWIND $rows AS row
+MATCH (a:Entity {id: row[0]})
+MATCH (b:Entity {id: row[1]})
+MERGE (a)-[l:SAME_AS {rule: row[2], identifier: row[3], known_at: row[4], batch: row[7]}]->(b)
+ON CREATE SET l.revoked_at = row[5], l.reason = row[6], l.until_batch = row[8]
+"""
+#: A later batch ended these states: rows are links with their `batch` and `until_batch`.
+END_LINKS = """
+UNWIND $rows AS row
+MATCH (a:Entity {id: row[0]})
+MATCH (a)-[l:SAME_AS {rule: row[2], identifier: row[3], known_at: row[4], batch: row[7]}]->(:Entity {id: row[1]})
+WHERE l.until_batch IS NULL
+SET l.until_batch = row[8]
+"""
+#: Every link is sent again with this batch: what older batches brought ends.
+END_OLDER_LINKS = """
+MATCH ()-[l:SAME_AS]->() WHERE l.until_batch IS NULL AND l.batch < $batch
+WITH l LIMIT $limit SET l.until_batch = $batch RETURN count(*) AS ended
 """
 WRITE_MARKER = """
 MERGE (m:RingfenceGraph {one: 1})
@@ -117,6 +140,69 @@ CALL (e) {{
 }}
 RETURN key, num_as_end + num_as_party, num_uses
 """
+_LINK_VISIBLE = "l.batch <= $batch AND (l.until_batch IS NULL OR l.until_batch > $batch)"
+_LINK_HOLDS = f"{_LINK_VISIBLE} AND l.known_at <= $as_of AND (l.revoked_at IS NULL OR l.revoked_at > $as_of)"
+LINKS_OF = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)-[l:SAME_AS]-() WHERE {_LINK_HOLDS}
+  WITH startNode(l).key AS a, endNode(l).key AS b, l
+  ORDER BY l.known_at DESC, l.rule DESC, l.identifier DESC, a DESC, b DESC LIMIT $limit
+  RETURN collect([a, b, l.rule, l.identifier, l.known_at]) AS links
+}}
+CALL (e) {{ MATCH (e)-[l:SAME_AS]-() WHERE {_LINK_HOLDS} RETURN count(l) AS num_links }}
+RETURN key, links, num_links
+"""
+#: The money that moves: neither declined nor taken back, and to somebody else.
+_MOVES = f"{_VISIBLE} AND t.outcome = 'approved' AND NOT t.kind IN ['refund', 'reversal'] AND other <> e"
+
+MOVES_OUT = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)-[t:TRANSACTED]->(other) WHERE {_MOVES}
+  WITH t {_NEWEST_FIRST}
+  RETURN collect({_TRANSACTION_LIST}) AS transactions
+}}
+CALL (e) {{ MATCH (e)-[t:TRANSACTED]->(other) WHERE {_MOVES} RETURN count(t) AS num_moves }}
+RETURN key, transactions, num_moves
+"""
+MOVES_IN = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)<-[t:TRANSACTED]-(other) WHERE {_MOVES}
+  WITH t {_NEWEST_FIRST}
+  RETURN collect({_TRANSACTION_LIST}) AS transactions
+}}
+CALL (e) {{ MATCH (e)<-[t:TRANSACTED]-(other) WHERE {_MOVES} RETURN count(t) AS num_moves }}
+RETURN key, transactions, num_moves
+"""
+SHARED_IDENTIFIERS = """
+MATCH (e:Entity {key: $key})-[u:USES]->(i:Entity)
+WHERE u.first_known_at <= $as_of AND u.batch <= $batch AND i <> e
+WITH e, i, min(u.first_known_at) AS first_known_at
+CALL (e, i) {
+  MATCH (user:Entity)-[x:USES]->(i) WHERE x.first_known_at <= $as_of AND x.batch <= $batch AND user <> e
+  RETURN count(DISTINCT user) AS num_holders
+}
+WITH i, first_known_at, num_holders ORDER BY first_known_at DESC, i.key DESC
+WHERE num_holders > 0
+WITH collect([i.key, first_known_at, num_holders]) AS shared
+RETURN shared[..$limit], size(shared)
+"""
+HOLDERS = """
+UNWIND $keys AS key
+MATCH (i:Entity {key: key})
+CALL (i) {
+  MATCH (user:Entity)-[x:USES]->(i) WHERE x.first_known_at <= $as_of AND x.batch <= $batch AND user.key <> $key
+  WITH user.key AS user, min(x.first_known_at) AS first_known_at
+  ORDER BY first_known_at DESC, user DESC LIMIT $limit
+  RETURN collect([user, first_known_at]) AS holders
+}
+RETURN key, holders
+"""
 COUNT_ENTITIES = """
 MATCH (e:Entity) WHERE e.batch <= $batch
 UNWIND [name IN labels(e) WHERE name <> 'Entity'] AS label
@@ -130,6 +216,11 @@ COUNT_USES = """
 MATCH (user:Entity)-[u:USES]->(used:Entity) WHERE u.batch <= $batch
 WITH user, count(DISTINCT used) AS num_used
 RETURN sum(num_used)
+"""
+COUNT_LINKS = f"MATCH ()-[l:SAME_AS]->() WHERE {_LINK_VISIBLE} RETURN count(l)"
+ALL_LINKS = f"""
+MATCH (a:Entity)-[l:SAME_AS]->(b:Entity) WHERE {_LINK_VISIBLE}
+RETURN a.key, b.key, l.rule, l.identifier, l.known_at, l.revoked_at, l.reason
 """
 ALL_ENTITIES = "MATCH (e:Entity) WHERE e.batch <= $batch RETURN e.key"
 ALL_TRANSACTIONS = f"MATCH ()-[t:TRANSACTED]->() WHERE t.batch <= $batch RETURN {_TRANSACTION_LIST}"
@@ -186,7 +277,7 @@ def run_read(
     max_rows: int = MAX_ROWS,
 ) -> list[tuple[Any, ...]]:
     """Rows of a statement that only reads. Raises `ReadRefused` for any other, or above `max_rows`, and
-    `GraphUnavailable` when it takes too long."""
+    `GraphTimeout` when it takes too long."""
 
     def collect(records: Iterable[neo4j.Record]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
@@ -221,7 +312,7 @@ def fold_read(
         except ClientError as error:
             if error.code is not None and "TransactionTimedOut" in error.code:
                 what = f"A graph read took over {timeout:g} s and was ended."
-                raise GraphUnavailable(what, remedy="Ask for fewer hops or a lower limit.") from error
+                raise GraphTimeout(what, remedy="Ask for fewer hops or a lower limit.") from error
             raise
 
 

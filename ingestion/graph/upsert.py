@@ -21,7 +21,7 @@ ROWS_A_TRANSACTION = 10_000
 
 
 def upsert_rows(driver: neo4j.Driver, database: str, rows: GraphRows, progress: Progress | None = None) -> None:
-    """Entities, then transactions and uses between them; what is there already stays as it is."""
+    """Entities, then transactions, uses and links between them; what is there already stays as it is."""
     done = 0
     for statement, table in _statements(rows):
         for chunk in _chunks(table):
@@ -38,6 +38,8 @@ def _statements(rows: GraphRows) -> Iterator[tuple[str, pa.Table]]:
         yield queries.upsert_entities(entity_type), chosen
     yield queries.UPSERT_TRANSACTIONS, rows.transactions
     yield queries.UPSERT_USES, rows.uses
+    yield queries.UPSERT_LINKS, rows.links
+    yield queries.END_LINKS, rows.links.filter(pc.is_valid(rows.links.column("until_batch")))
 
 
 def _chunks(table: pa.Table) -> Iterator[list[list[object]]]:

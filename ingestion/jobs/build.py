@@ -26,6 +26,8 @@ from ingestion.jobs.entities import known_and_new, parties_of, with_entity_ids
 from ingestion.jobs.labels import label_events
 from ingestion.jobs.parts import Parts, in_time_order, num_parts, time_bounds, write_parts
 from ingestion.mapping import Mapping
+from ingestion.resolution.job import LinkJob
+from ingestion.resolution.periods import Decision
 from ingestion.spark import SHUFFLE_PARTITIONS, parallelism
 
 Stage = Callable[[str], None]
@@ -48,6 +50,7 @@ class Built:
     last_event_time: int
     horizon: int
     schema: dict[str, str]
+    links: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,8 @@ class Builder:
     work: Path
     parent: Path | None
     unreviewed_alerts: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    replayed: pa.Table | None = None
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
@@ -76,6 +81,9 @@ class Builder:
         stage("sequence")
         transactions, bounds = self._transactions(rows, entities, accepted.num_new + (known.num_rows if known else 0))
         span = self._span()
+        num_entities = self._counts_by_type()
+        stage("links")
+        links = self._links(sum(num_entities.values()), horizon=span["horizon"])
         stage("labels")
         explicit = accepted.labels if known is None else known.labels.unionByName(accepted.labels)
         labels = self._labels(explicit, transactions, bounds, horizon=span["horizon"])
@@ -85,10 +93,11 @@ class Builder:
         at_rest = self._at_rest()
         return Built(
             num_transactions=transactions.total,
-            num_entities=self._counts_by_type(),
+            num_entities=num_entities,
             num_labels=labels.total,
             num_quarantined=num_quarantined,
             schema={field.name: str(field.type) for field in at_rest},
+            links=links,
             **span,
         )
 
@@ -120,6 +129,17 @@ class Builder:
         in_order = in_time_order(wide, _SEQUENCE, bounds)
         return write_parts(in_order, [(self.folder / "transactions", self._at_rest())]), bounds
 
+    def _links(self, num_entities: int, *, horizon: int) -> dict[str, Any]:
+        """Write links, hubs and components by the mapping's rules; returns what the manifest tells of them."""
+        job = LinkJob(
+            session=self.session,
+            resolution=self.mapping.resolution,
+            decisions=self.decisions,
+            folder=self.folder,
+            work=self.work,
+        )
+        return job.run(num_entities=num_entities, horizon=horizon)
+
     def _labels(self, explicit: DataFrame, transactions: Parts, bounds: list[int], *, horizon: int) -> Parts:
         """Write all labels in the order of the sequence; returns them as events for the features."""
         days = self.mapping.label_maturity_days if self.mapping.labels is not None else None
@@ -150,10 +170,16 @@ class Builder:
         write_parts(values, [(self.folder / "features", wide_schema(self.spec))], make=make)
 
     def _quarantine(self, accepted: Accepted) -> int:
-        """Write the bad rows of the parent and of this ingest, when there are any; returns how many."""
+        """Write the bad rows of the parent and of this ingest, when there are any; returns how many.
+
+        Rows that were `replayed` are in the quarantine only if they are bad again.
+        """
         bad = accepted.quarantine if accepted.num_quarantined else None
         if self.parent is not None and (self.parent / "quarantine").exists():
             before = self.session.read.parquet(str(self.parent / "quarantine"))
+            if self.replayed is not None:
+                before = before.join(self.session.createDataFrame(self.replayed), ["source_file", "line"], "left_anti")
+                before = before.select(*QUARANTINE.names)
             bad = before if bad is None else before.unionByName(bad)
         return 0 if bad is None else write_quarantine(bad, self.folder / "quarantine")
 

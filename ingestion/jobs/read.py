@@ -69,6 +69,7 @@ class Reader:
     now: int
     folder: str
     label_file: int | None
+    lines: dict[int, tuple[int, ...]] | None = None
 
     def read(self, number: int, piece: Piece) -> Iterator[pa.RecordBatch]:
         """Read one piece into its parts; yields its report."""
@@ -79,7 +80,8 @@ class Reader:
         writers = {name: self._writer(name, number, schema) for name, schema in schemas.items()}
         read = self._labels if piece.file == self.label_file else self._transactions
         try:
-            for raw in read_piece(piece, self._columns(piece)):
+            for whole in read_piece(piece, self._columns(piece)):
+                raw = whole if self.lines is None else _only(whole, self.lines[piece.file])
                 tables, found = read(raw, piece)
                 for name, table in tables.items():
                     writers[name].write_table(table)
@@ -159,6 +161,13 @@ def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> 
         result.add(counts)
     result.originals = report.filter(report.column("token").is_valid()).select(ORIGINALS.names).cast(ORIGINALS)
     return result
+
+
+def _only(raw: RawRows, lines: tuple[int, ...]) -> RawRows:
+    """The rows of some lines: what a replay reads."""
+    wanted = np.isin(raw.lines, np.asarray(lines, np.int64))
+    broken = tuple(row for row in raw.broken if row.line in set(lines))
+    return RawRows(table=raw.table.filter(pa.array(wanted)), lines=raw.lines[wanted], broken=broken)
 
 
 def _with_origin(

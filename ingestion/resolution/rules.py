@@ -116,3 +116,6 @@ class Resolution(BaseModel):
         """What decides at reading: a lineage keeps to it, for rows at rest are not read again. JSON-ready."""
         rules = [[rule.name, [[part, rule.normal(part)] for part in rule.by]] for rule in self.rules]
         return [sorted(rules), sorted(self.placeholders) if self.rules else []]
+
+
+NO_RULES = Resolution()

@@ -38,6 +38,19 @@ def test_every_single_bit_flip_is_refused(tmp_path: Path) -> None:
     assert artifacts.verify(target, expected_digest=digest)["id"] == "snap-0000"
 
 
+def test_every_flip_of_a_manifest_is_refused_without_a_release(tmp_path: Path) -> None:
+    """Nothing but the manifest itself says what it was: each of its bits is tried."""
+    target = publish_one(tmp_path)
+    manifest = target / artifacts.MANIFEST
+    original = manifest.read_bytes()
+    for bit in range(8 * len(original)):
+        damaged = bytearray(original)
+        damaged[bit // 8] ^= 1 << bit % 8
+        manifest.write_bytes(bytes(damaged))
+        with pytest.raises(ArtifactError):
+            artifacts.verify(target)
+
+
 @pytest.mark.parametrize("change", ["extra", "missing", "shorter"])
 def test_other_files_are_refused(tmp_path: Path, change: str) -> None:
     target = publish_one(tmp_path)

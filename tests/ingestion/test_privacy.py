@@ -96,7 +96,9 @@ def test_the_vault_keeps_and_erases(tmp_path: Path) -> None:
     token = TOKENS.token("account", "DE-SECRET-1")
     assert vault.original(token) == "DE-SECRET-1"
     assert stat.S_IMODE(vault.path.stat().st_mode) == 0o600
-    assert vault.erase(token) and not vault.erase(token)
+    assert (vault.erase([token], reason="asked"), vault.erase([token], reason="again")) == (1, 0)
+    assert vault.erased()[token][1] == "asked"
+    assert vault.add(originals("DE-SECRET-1")) == 0, "what was erased does not come back"
     assert vault.original(token) is None
     assert len(vault) == 2
     for file in tmp_path.iterdir():

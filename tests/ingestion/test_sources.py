@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion import csv_source
-from ingestion.errors import DataContractError, MappingError
-from ingestion.mapping import require_columns
+from ingestion.errors import DataContractError
 from ingestion.pieces import BrokenRow, DamagedFile
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
@@ -86,47 +84,6 @@ def test_text_that_is_no_utf8_in_parquet_is_a_broken_row(tmp_path: Path) -> None
     rows, broken = rows_of(path)
     assert rows == [(1, "1"), (3, "3")]
     assert [(row.line, row.reason, row.field, row.value) for row in broken] == [(2, "broken_utf8", "memo", "caf\ufffd")]
-
-
-def test_mutated_parquet_is_refused_or_read_right(tmp_path: Path) -> None:
-    """300 files with a flipped bit, a cut or a filled block: no wrong row is accepted."""
-    rng = random.Random(3)
-    rows = 400
-    table = pa.table(
-        {
-            "id": [f"t{number:05d}" for number in range(rows)],
-            "amount": np.random.default_rng(0).integers(0, 10**6, rows),
-            "memo": [rng.choice(["rent", "food", None, "o'brien"]) for _ in range(rows)],
-        }
-    )
-    good = tmp_path / "good.parquet"
-    pq.write_table(table, good, write_page_checksum=True, row_group_size=150)
-    data, refused = good.read_bytes(), 0
-    for number in range(300):
-        path = tmp_path / "mutated.parquet"
-        path.write_bytes(mutated(data, rng, number % 3))
-        try:
-            file = open_file(path)
-            require_columns("mine", COLUMNS, file.columns, table=file.name)
-            pieces = pieces_of(file, 0, workers=2)
-            found = [raw.table.select(COLUMNS) for piece in pieces for raw in read_piece(piece, COLUMNS)]
-        except (DamagedFile, MappingError):
-            refused += 1
-        else:
-            assert pa.concat_tables(found).to_pylist() == table.to_pylist()
-    assert refused >= 250
-
-
-def mutated(data: bytes, rng: random.Random, how: int) -> bytes:
-    changed = bytearray(data)
-    at = rng.randrange(len(data))
-    if how == 0:
-        changed[at] ^= 1 << rng.randrange(8)
-    elif how == 1:
-        del changed[at:]
-    else:
-        changed[at : at + 16] = bytes(16)
-    return bytes(changed)
 
 
 def test_what_is_no_source_is_named(tmp_path: Path) -> None:

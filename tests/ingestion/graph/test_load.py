@@ -169,7 +169,7 @@ class TestLoad:
         from ingestion.graph.upsert import upsert_rows
 
         endpoint = server.ensure_running(lineage.workspace, lineage.settings)
-        rows = graph_rows(lineage.second, batches_of(lineage.second, [lineage.first]))
+        rows = graph_rows(lineage.second, batches_of(lineage.second, [lineage.first]), [lineage.first])
         told: list[float] = []
         with connect(endpoint) as driver:
             upsert_rows(driver, endpoint.database, rows, lambda doing, fraction: told.append(fraction))
