@@ -7,13 +7,13 @@ from scipy import stats
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.finding import Finding
-from ingestion.inspection.statistics import FEWEST_FRAUDS, num_distinct
+from ingestion.inspection.statistics import FEWEST_FRAUDS, burstiness
 from ingestion.inspection.table import Column, InspectedTable
 
 #: Frauds that come after the stated time are taken as legitimate until then: a fifth of them is too many.
 LATE_SHARE = 0.2
-#: A tail holds a third or less of the frauds that are usual, as sure as one in ten thousand.
-TAIL_RATIO, TAIL_P = 1 / 3, 1e-4
+#: A tail holds a third or less of the frauds that are usual, as sure as one in a thousand, bursts counted as one.
+TAIL_RATIO, TAIL_P = 1 / 3, 1e-3
 #: A tail without labels is one where nine in ten rows have none.
 UNLABELED_SHARE = 0.9
 #: A time column can be the arrival of labels when it lies after the event, for nearly all frauds.
@@ -131,9 +131,10 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
         return None
     known_end = int(table.event_time[table.known].max())
     stated = int(table.stated_delay_days * MICROSECONDS_PER_DAY)
-    parties = [num_distinct(table.parties[role][table.fraud]) for role in ("source", "target")]
-    burst = max(len(frauds) / max(min(parties), 1), 1.0)
     span = known_end - int(table.event_time.min())
+    older = known_end - span // 2  # whatever the delay is, its tail is taken to lie in the later half
+    known = table.event_time[table.known]
+    burst = burstiness(frauds[frauds <= older], known[known <= older], width=7 * MICROSECONDS_PER_DAY)
     best: tuple[int, int, float] | None = None
     for days in range(int(table.stated_delay_days) + 1, int(span / MICROSECONDS_PER_DAY / 2) + 1):
         start, end = known_end - days * MICROSECONDS_PER_DAY, known_end - stated

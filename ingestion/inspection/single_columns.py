@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from ingestion.inspection.finding import Chart, Finding
-from ingestion.inspection.regions import Region, area_is_strong, best_threshold, measure, quantile_codes
-from ingestion.inspection.statistics import area_under_curve, discoveries
+from ingestion.inspection.regions import (
+    STRONG_AREA_AT_LEAST,
+    Region,
+    area_is_strong,
+    best_threshold,
+    measure,
+    quantile_codes,
+)
+from ingestion.inspection.statistics import area_error, area_under_curve, discoveries
 from ingestion.inspection.table import Bools, Column, Floats, InspectedTable, Ints
 
 #: What separates by order is looked at in so many bins.
@@ -21,6 +29,7 @@ class _Rule:
     chosen: Bools
     region: Region
     is_threshold: bool
+    p_value: float
     area: float | None = None
 
 
@@ -32,7 +41,7 @@ def find(table: InspectedTable) -> list[Finding]:
             continue
         for rule in _rules(table, column):
             strong = rule.area is not None or rule.region.separates
-            candidates.append((rule.region.p_value, (column, rule) if strong else None))
+            candidates.append((rule.p_value, (column, rule) if strong else None))
     best: dict[str, tuple[Column, _Rule]] = {}
     for found in discoveries(candidates):
         if found is not None:
@@ -80,6 +89,7 @@ def _threshold(table: InspectedTable, column: Column, numbers: Floats, *, upper:
         chosen=chosen,
         region=region,
         is_threshold=True,
+        p_value=region.p_value,
     )
 
 
@@ -114,14 +124,16 @@ def _values(table: InspectedTable, column: Column, codes: Ints, words: object) -
         for rows_of in (other & table.late_half, other & ~table.late_half)
     ]
     frauds_there = int((other & table.fraud).sum())
-    strong = area_is_strong(area, min(frauds_there, _fraud_parties(table, other)), int(other.sum()) - frauds_there)
-    strong = strong and min(halves) >= 0.9
+    independent, honest = min(frauds_there, _fraud_parties(table, other)), int(other.sum()) - frauds_there
+    strong = area_is_strong(area, independent, honest) and min(halves) >= STRONG_AREA_AT_LEAST
+    p_area = float(stats.norm.sf((area - 0.5) / max(area_error(0.5, independent, honest), 1e-9)))
     names = _names(column, np.flatnonzero(telling), words)
     return _Rule(
         said=f"among {names}" if names else "by its order",
         chosen=chosen,
         region=region,
         is_threshold=False,
+        p_value=min(region.p_value, p_area),
         area=area if strong else None,
     )
 

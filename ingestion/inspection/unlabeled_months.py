@@ -7,7 +7,7 @@ from scipy import stats
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.finding import Chart, Finding
-from ingestion.inspection.statistics import discoveries, num_distinct
+from ingestion.inspection.statistics import burstiness, discoveries
 from ingestion.inspection.table import InspectedTable, Ints
 
 #: A month with less than a quarter of the usual volume is a stub and says nothing.
@@ -28,10 +28,13 @@ def find(table: InspectedTable) -> list[Finding]:
         return []
     frauds = np.bincount(place[due & table.fraud], minlength=size)
     given = np.bincount(place[due & table.explicit], minlength=size)
+    burst = burstiness(table.event_time[due & table.fraud], table.event_time[due], width=7 * MICROSECONDS_PER_DAY)
     candidates: list[tuple[float, tuple[int, str] | None]] = []
     for index in np.flatnonzero(usual).tolist():
         others = usual & (np.arange(size) != index)
-        for what, counts, per_party in (("labels", given, 1.0), ("frauds", frauds, _rows_a_party(table))):
+        for what, counts, per_party in (("labels", given, 1.0), ("frauds", frauds, burst)):
+            if what == "frauds" and not frauds[index:].any():
+                continue  # frauds that are missing at the end are a matter of delay: another check
             expected = counts[others].sum() / volume[others].sum() * volume[index] / per_party
             lacks = counts[index] / per_party <= NO_LABELS_SHARE * expected and expected >= FEWEST_EXPECTED
             p_value = float(stats.poisson.cdf(counts[index] / per_party, max(expected, 1e-9)))
@@ -41,12 +44,6 @@ def find(table: InspectedTable) -> list[Finding]:
         if item is not None:
             found[item[0]] = "labels" if "labels" in (item[1], found.get(item[0])) else item[1]
     return [_finding(table, months, volume, given, frauds, found)] if found else []
-
-
-def _rows_a_party(table: InspectedTable) -> float:
-    """Frauds of one party count once: how many rows that takes."""
-    parties = min(max(num_distinct(table.parties[role][table.fraud]), 1) for role in ("source", "target"))
-    return max(table.num_frauds / parties, 1.0)
 
 
 def _finding(

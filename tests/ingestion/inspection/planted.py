@@ -87,7 +87,9 @@ def _standing_orders(rng: Rng, table: Columns) -> None:
 def _bursts(rng: Rng, table: Columns, number: int) -> None:
     """Frauds: takeovers (a customer for two days, from a device of the thief), and compromised merchants."""
     size = len(table["when"])
-    left, thief = number, int(table["device"].max()) + 1
+    left = number
+    devices = rng.permutation(900_000) + 100_000
+    table["device"] = devices[table["device"]]
     while left > 0:
         first = int(rng.integers(size))
         moment = table["when"][first]
@@ -95,8 +97,7 @@ def _bursts(rng: Rng, table: Columns, number: int) -> None:
             near = np.flatnonzero(table["customer"] == table["customer"][first])
             rows = rng.choice(near, min(len(near), 6, left), replace=False)
             table["when"][rows] = moment + (rng.random(len(rows)) * 2 * DAY).astype(np.int64)
-            table["device"][rows] = thief if rng.random() < 0.6 else table["device"][rows]
-            thief += 1
+            table["device"][rows] = rng.choice(devices) if rng.random() < 0.6 else table["device"][rows]
         else:
             near = np.flatnonzero(
                 (table["merchant"] == table["merchant"][first]) & (np.abs(table["when"] - moment) < 10 * DAY)
