@@ -7,12 +7,12 @@ from scipy import stats
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.finding import Finding
-from ingestion.inspection.statistics import FEWEST_FRAUDS, burstiness
+from ingestion.inspection.statistics import FEWEST_FRAUDS
 from ingestion.inspection.table import Column, InspectedTable
 
 #: Frauds that come after the stated time are taken as legitimate until then: a fifth of them is too many.
 LATE_SHARE = 0.2
-#: A tail holds a third or less of the frauds that are usual, as sure as one in a thousand, bursts counted as one.
+#: A tail holds a third or less of the frauds that are usual, as sure as one in a thousand, a burst counted as one.
 TAIL_RATIO, TAIL_P = 1 / 3, 1e-3
 #: A tail without labels is one where nine in ten rows have none.
 UNLABELED_SHARE = 0.9
@@ -132,9 +132,6 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
     known_end = int(table.event_time[table.known].max())
     stated = int(table.stated_delay_days * MICROSECONDS_PER_DAY)
     span = known_end - int(table.event_time.min())
-    older = known_end - span // 2  # whatever the delay is, its tail is taken to lie in the later half
-    known = table.event_time[table.known]
-    burst = burstiness(frauds[frauds <= older], known[known <= older], width=7 * MICROSECONDS_PER_DAY)
     best: tuple[int, int, float] | None = None
     for days in range(int(table.stated_delay_days) + 1, int(span / MICROSECONDS_PER_DAY / 2) + 1):
         start, end = known_end - days * MICROSECONDS_PER_DAY, known_end - stated
@@ -142,7 +139,8 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
         before = table.known & (table.event_time <= start)
         expected = (before & table.fraud).sum() / max(before.sum(), 1) * inside.sum()
         seen = int((inside & table.fraud).sum())
-        p_value = float(stats.poisson.cdf(seen / burst, max(expected / burst, 1e-9)))
+        bursts = table.bursts[before].sum() / max(before.sum(), 1) * inside.sum()
+        p_value = float(stats.poisson.cdf(np.ceil(table.bursts[inside].sum()), max(bursts, 1e-9)))
         if seen <= TAIL_RATIO * expected and p_value < TAIL_P:
             best = (days, seen, float(expected))
     if best is None:

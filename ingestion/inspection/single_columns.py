@@ -82,7 +82,6 @@ def _threshold(table: InspectedTable, column: Column, numbers: Floats, *, upper:
         assert cut is not None, "a cut on half of the rows is one on all"
         with np.errstate(invalid="ignore"):
             chosen = column.filled & ((numbers > cut) if upper else (numbers <= cut))
-        cut = _roundest(cut, float(numbers[column.filled & (numbers > cut)].min(initial=np.inf)))
     shown = f"{cut / 86_400_000_000:.2f} days after the event" if column.kind == "time" else f"{cut:,.10g}"
     return _Rule(
         said=f"{'above' if upper else 'at most'} {shown}",
@@ -91,20 +90,6 @@ def _threshold(table: InspectedTable, column: Column, numbers: Floats, *, upper:
         is_threshold=True,
         p_value=region.p_value,
     )
-
-
-def _roundest(low: float, high: float) -> float:
-    """The number with the fewest digits in [low, high): a cut anywhere there is the same cut.
-
-    >>> _roundest(219.98, 220.03)
-    220.0
-    """
-    for digits in range(-12, 13):
-        step = 10.0**-digits
-        rounded = round(np.ceil(low / step - 1e-9) * step, max(digits, 0))
-        if low <= rounded < high:
-            return float(rounded)
-    return low
 
 
 def _values(table: InspectedTable, column: Column, codes: Ints, words: object) -> _Rule:

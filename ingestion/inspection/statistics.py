@@ -89,23 +89,6 @@ def area_error(area: float, positives: float, negatives: float) -> float:
     return float(np.sqrt(max(variance, 0.0) / max(positives * negatives, 1.0)))
 
 
-def burstiness(moments: Ints, exposed: Ints, *, width: int) -> float:
-    """Variance over mean of counts by window of `width`, 1 for independent events: how many events come as one.
-
-    Args:
-        moments: times of the events; `exposed`: times of all rows, which say how many events each window expects.
-    """
-    start, end = int(exposed.min()), int(exposed.max())
-    windows = (end - start) // width
-    if windows < 4 or len(moments) == 0:
-        return 1.0
-    edges = start + np.arange(windows + 1) * width
-    seen, volume = np.histogram(moments, edges)[0], np.histogram(exposed, edges)[0].astype(float)
-    expected = volume * seen.sum() / max(volume.sum(), 1)
-    there = expected > 0
-    return max(1.0, float(((seen - expected)[there] ** 2 / expected[there]).sum() / max(there.sum() - 1, 1)))
-
-
 def num_distinct(codes: Ints) -> int:
     """How many different parties (codes from 0) there are; an absent party (-1) counts for nothing."""
     return int((np.bincount(codes[codes >= 0], minlength=1) > 0).sum()) if len(codes) else 0
