@@ -214,6 +214,7 @@ def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Col
             field=name if at_rest else fields.get(name),
             personal=name in personal,
             identifier=name in ids,
+            numbers=mapping.numbers,
         )
         for name in raw.column_names
     }

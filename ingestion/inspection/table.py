@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.statistics import num_distinct
+from ingestion.numbers import PLAIN, NumberFormat, plain_numbers
 from ingestion.pan import scrub
 
 Ints = NDArray[np.int64]
@@ -228,7 +229,7 @@ def form_of(text: str) -> str:
 
 
 def read_column(
-    values: pa.Array, *, name: str, field: str | None, personal: bool, identifier: bool, decimal: str = "."
+    values: pa.Array, *, name: str, field: str | None, personal: bool, identifier: bool, numbers: NumberFormat = PLAIN
 ) -> Column:
     """A raw column, its kind told from its values: times, numbers, few texts (category) or many (identifier)."""
     about: dict[str, Any] = {"name": name, "field": field, "personal": personal}
@@ -243,7 +244,7 @@ def read_column(
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     encoded = texts.dictionary_encode()
     if not identifier:
-        parsed = _parsed(encoded, about, decimal)
+        parsed = _parsed(encoded, about, numbers)
         if parsed is not None:
             return parsed
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -253,12 +254,12 @@ def read_column(
     )
 
 
-def _parsed(encoded: pa.DictionaryArray, about: dict[str, Any], decimal: str) -> Column | None:
+def _parsed(encoded: pa.DictionaryArray, about: dict[str, Any], numbers: NumberFormat) -> Column | None:
     """Texts that are all numbers or all ISO times, as such; None for other texts."""
     distinct = encoded.dictionary
     if len(distinct) == 0:
         return None
-    numerals = pc.replace_substring(distinct, ",", ".") if decimal == "," else distinct
+    numerals = plain_numbers(distinct, numbers)
     if pc.all(pc.match_substring_regex(numerals, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
         return _number(numerals.cast(pa.float64()).take(encoded.indices), about)
     if pc.all(pc.match_substring_regex(distinct, r"^\d{4}-\d\d-\d\d")).as_py():
