@@ -38,6 +38,14 @@ def show_inspection(console: Console, inspection: Inspection) -> None:
         console.print(f"Not checked: {check} ({reason}).", markup=False)
 
 
+def verdict(inspection: Inspection, check: str) -> str:
+    """What came of one check."""
+    if check in inspection.skipped:
+        return f"not run: {inspection.skipped[check]}"
+    found = any(check in (finding.check, *finding.also) for finding in inspection.findings)
+    return "found" if found else "nothing found"
+
+
 def headline(inspection: Inspection) -> str:
     """Rows, labels and findings in one sentence."""
     number = len(inspection.findings)
@@ -61,6 +69,7 @@ def write_inspection(folder: Path, inspection: Inspection) -> Path:
         inspection=inspection,
         headline=headline(inspection),
         checks=CHECKS,
+        verdicts={check: verdict(inspection, check) for check in CHECKS},
         numbers=[evidence_numbers(found) for found in inspection.findings],
         pictures=[None if found.chart is None else data_uri(draw_chart(found.chart)) for found in inspection.findings],
     )
@@ -69,7 +78,11 @@ def write_inspection(folder: Path, inspection: Inspection) -> Path:
 
 def evidence_numbers(found: Finding) -> dict[str, str]:
     """The evidence without examples, in words."""
-    return {name.replace("_", " "): _words(value) for name, value in found.evidence.items() if name != "examples"}
+    return {
+        name.replace("_", " "): _words(value)
+        for name, value in found.evidence.items()
+        if name != "examples" and value is not None
+    }
 
 
 def _words(value: Any) -> str:

@@ -144,6 +144,7 @@ def _table(
         party_columns=_party_columns(mapping),
         label_column=column_label,
         label_times=None,
+        dropped=frozenset(mapping.dropped),
         stated_delay_days=_stated_delay(mapping),
         num_unreadable=contract.num_rows - len(readable),
         has_labels=labels is not None,

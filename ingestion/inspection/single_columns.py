@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -46,9 +46,9 @@ def find(table: InspectedTable) -> list[Finding]:
     for found in discoveries(candidates):
         if found is not None:
             column, rule = found
-            held = best.get(column.name)
-            if held is None or rule.region.recall > held[1].region.recall:
-                best[column.name] = found
+            held = best.get(column.name, found)[1]
+            first, other = (rule, held) if rule.region.recall > held.region.recall else (held, rule)
+            best[column.name] = column, replace(first, area=first.area or other.area)
     return [_finding(table, column, rule) for column, rule in best.values()]
 
 

@@ -25,6 +25,8 @@ Bools = NDArray[np.bool_]
 UNKNOWN, LEGITIMATE, FRAUD = -1, 0, 1
 #: Up to so many different texts a column is a category; beyond, its values are names of things.
 MOST_CATEGORIES = 1_000
+#: Whole numbers of nine digits and more may be telephones, accounts or cards: evidence shows their form.
+LONG_NUMBER = 1e8
 _MASKED = "(personal)"
 
 ColumnKind = Literal["number", "category", "identifier", "time"]
@@ -54,6 +56,10 @@ class Column:
         """A value as evidence may show it: masked where personal, an identifier only as its form."""
         if self.personal:
             return _MASKED
+        if self.kind == "time" and isinstance(value, float):
+            return str(np.datetime64(int(value), "us"))
+        if isinstance(value, float):
+            return form_of(f"{value:.0f}") if value.is_integer() and abs(value) >= LONG_NUMBER else f"{value:.12g}"
         text = str(value)
         return form_of(text) if self.kind == "identifier" else scrub(text)[:80]
 
@@ -92,7 +98,8 @@ class InspectedTable:
     `event_time`, `available_at` (N,) µs; `label` (N,) int8 (UNKNOWN, LEGITIMATE, FRAUD) as known at the end of
     the data, `explicit` (N,) whether a label was given and not merely assumed after maturing; `parties` maps a
     role to (N,) codes, -1 where absent; `amount_minor` (N,); `stratum` (N,) groups of like transactions (kind,
-    outcome and currency). `stated_delay_days` is the mapping's; `label_times` is None for a label column.
+    outcome and currency). `stated_delay_days` is the mapping's, and `dropped` the columns that it keeps out;
+    `label_times` is None for a label column.
     """
 
     name: str
@@ -109,6 +116,7 @@ class InspectedTable:
     party_columns: dict[str, str]
     label_column: str | None
     label_times: LabelTimes | None
+    dropped: frozenset[str]
     stated_delay_days: float
     num_unreadable: int
     has_labels: bool

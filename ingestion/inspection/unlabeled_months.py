@@ -32,13 +32,14 @@ def find(table: InspectedTable) -> list[Finding]:
     candidates: list[tuple[float, tuple[int, str] | None]] = []
     for index in np.flatnonzero(usual).tolist():
         others = usual & (np.arange(size) != index)
-        for what, counts in (("labels", given), ("frauds", bursts)):
+        usual_share = volume[index] / volume[others].sum()
+        for what, counts, cases in (("labels", given, given), ("frauds", frauds, bursts)):
             if what == "frauds" and not frauds[index:].any():
                 continue  # frauds that are missing at the end are a matter of delay: another check
-            expected = counts[others].sum() / volume[others].sum() * volume[index]
-            lacks = counts[index] <= NO_LABELS_SHARE * expected and expected >= FEWEST_EXPECTED
-            p_value = float(stats.poisson.cdf(np.ceil(counts[index]), max(expected, 1e-9)))
-            candidates.append((p_value, (index, what) if lacks else None))
+            lacks = counts[index] <= NO_LABELS_SHARE * usual_share * counts[others].sum()
+            expected = usual_share * cases[others].sum()
+            p_value = float(stats.poisson.cdf(np.ceil(cases[index]), max(expected, 1e-9)))
+            candidates.append((p_value, (index, what) if lacks and expected >= FEWEST_EXPECTED else None))
     found: dict[int, str] = {}
     for item in discoveries(candidates):
         if item is not None:

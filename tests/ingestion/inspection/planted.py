@@ -170,6 +170,7 @@ def month_without_labels(table: Columns, rng: Rng) -> Columns:
     """5: March has rows, and no label."""
     month = table["when"].astype("datetime64[us]").astype("datetime64[M]")
     fraud = table["fraud"].astype(float)
+    del table["fraud"]
     return table | {"fraud_text": np.where(month == np.datetime64("2025-03"), np.nan, fraud)}
 
 
