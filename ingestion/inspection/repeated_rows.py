@@ -13,10 +13,10 @@ from ingestion.inspection.table import Bools, Floats, InspectedTable, Ints
 SPLIT = 2 / 3
 #: One in a hundred later rows, or one in twenty later frauds, is too many.
 LARGE_SHARE, LARGE_FRAUD_SHARE = 0.01, 0.05
-#: What comes again after a week, a fortnight, or one to three months (in days, to a day and a half), or four times and
-#: more, is a standing order. Frauds are none.
-PERIODS_DAYS = (7.0, 14.0, 28.0, 30.4, 60.9, 91.3)
-PERIOD_TOLERANCE_DAYS, AGAIN_AND_AGAIN = 1.5, 4
+#: What comes again after one or two weeks (to a day and a half), after any number of months (to two days and a half:
+#: February is that much shorter than the mean), or four times and more, is a standing order. Frauds are none.
+WEEK_DAYS, MONTH_DAYS = 7.0, 30.44
+WEEK_TOLERANCE_DAYS, MONTH_TOLERANCE_DAYS, AGAIN_AND_AGAIN = 1.5, 2.5, 4
 #: Rows with few different contents repeat by chance: twins must be five times as many as with the content of another
 #: row of the payer.
 OVER_CHANCE = 5.0
@@ -96,7 +96,9 @@ def _twins(
     last = np.full(len(keys), np.iinfo(np.int64).min // 2)
     np.maximum.at(last, place, time[early])
     gap = (time[late] - last[at]) / MICROSECONDS_PER_DAY
-    near = np.abs(gap[:, None] - np.asarray(PERIODS_DAYS)[None, :]).min(axis=1) <= PERIOD_TOLERANCE_DAYS
+    weeks, months = np.clip(np.rint(gap / WEEK_DAYS), 1, 2), np.maximum(np.rint(gap / MONTH_DAYS), 1)
+    near = np.abs(gap - weeks * WEEK_DAYS) <= WEEK_TOLERANCE_DAYS
+    near |= np.abs(gap - months * MONTH_DAYS) <= MONTH_TOLERANCE_DAYS
     times_early = np.bincount(place, minlength=len(keys))[at]
     times_late = np.bincount(at[same], minlength=len(keys))[at]
     return twins & ~near & (times_early + times_late < AGAIN_AND_AGAIN)

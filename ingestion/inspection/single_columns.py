@@ -141,7 +141,9 @@ def _names(column: Column, telling: Ints, words: object) -> str:
 def _finding(table: InspectedTable, column: Column, rule: _Rule) -> Finding:
     whole = measure(table, rule.chosen)
     plausible = rule.is_threshold and column.field == "amount_minor"
-    strength = f"; it ranks the classes with an area under the curve of {rule.area:.3f}" if rule.area else ""
+    picks = f" {rule.said}: {whole.precision:.1%} of {whole.rows:,} rows are fraud, {whole.recall:.1%} of all frauds"
+    ranks = f" ranks the classes, with an area under the curve of {rule.area:.3f} on other payers" if rule.area else ""
+    what = f"{column.name}{picks if whole.rows else ''}{'; it' if whole.rows and ranks else ''}{ranks}."
     to_do = (
         f"Ask whether the rule is real. If it is, it is a policy and not a model; if labels were made by it, "
         f"a model only learns the rule {column.name} {rule.said}."
@@ -152,10 +154,7 @@ def _finding(table: InspectedTable, column: Column, rule: _Rule) -> Finding:
         check="single_columns",
         severity="warning" if plausible else "serious",
         columns=(column.name,),
-        what=(
-            f"{column.name} {rule.said}: {whole.precision:.1%} of {whole.rows:,} rows are fraud, {whole.recall:.1%} "
-            f"of all frauds{strength}."
-        ),
+        what=what,
         to_do=to_do,
         evidence=whole.evidence()
         | {
