@@ -90,6 +90,6 @@ def ingest(
         result = pipeline.ingest_table(
             opened, stages, source=source, mapping=mapping, master=spark_master, max_bad_share=share
         )
-        contents = None if no_graph else pipeline.load_graph(opened, stages, settings)
+        contents = None if no_graph else pipeline.load_graph(opened, stages, settings, master=spark_master)
     body = pipeline.ingest_summary(opened, result, contents)
     answer(body, as_json, lambda console: pipeline.show_ingest(console, body))
