@@ -16,16 +16,17 @@ from ingestion.contracts import (
     LABEL,
     MICROSECONDS_PER_DAY,
     QUARANTINE,
-    TRANSACTION,
     TRANSACTION_AT_REST,
 )
 from ingestion.features.job import features, wide_schema
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.accept import Accepted, Known
+from ingestion.jobs.base_amounts import in_base_currency, with_base_amounts
 from ingestion.jobs.entities import known_and_new, parties_of, with_entity_ids
 from ingestion.jobs.labels import label_events
 from ingestion.jobs.parts import Parts, in_time_order, num_parts, time_bounds, write_parts
 from ingestion.mapping import Mapping
+from ingestion.rates import Rates
 from ingestion.resolution.job import LinkJob
 from ingestion.resolution.periods import Decision
 from ingestion.spark import SHUFFLE_PARTITIONS, parallelism
@@ -34,7 +35,7 @@ Stage = Callable[[str], None]
 
 _NEW_ENTITY = pa.schema([field for field in ENTITY if field.name != "entity_id"])
 _SEQUENCE = ("available_at", "event_time", "transaction_id")
-_LABEL_ORDER = ("known_at", "transaction_id", "origin")
+_LABEL_ORDER = ("known_at", "transaction_id", "entity_type", "entity_key", "origin")
 _ENTITIES_A_PART = 1_000_000
 
 
@@ -65,15 +66,17 @@ class Builder:
     parent: Path | None
     unreviewed_alerts: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    rates: Rates | None = None
     replayed: pa.Table | None = None
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
         stage("entities")
         new = accepted.rows.withColumn("available_at", F.greatest("event_time", "known_at"))
+        new = with_base_amounts(new, self.rates)
         rows = new
         if known is not None:
-            before = known.transactions.select(*TRANSACTION.names, "available_at")
+            before = known.transactions.select(*TRANSACTION_AT_REST.names)
             rows = before.unionByName(new)
             found = known.transactions.select("currency").distinct().collect()
             currencies = currencies | {row.currency for row in found}
@@ -90,6 +93,8 @@ class Builder:
         stage("features")
         self._features(transactions, labels, currencies)
         num_quarantined = self._quarantine(accepted)
+        if self.rates is not None:
+            self.rates.write(self.folder / "rates")
         at_rest = self._at_rest()
         return Built(
             num_transactions=transactions.total,
@@ -142,7 +147,7 @@ class Builder:
 
     def _labels(self, explicit: DataFrame, transactions: Parts, bounds: list[int], *, horizon: int) -> Parts:
         """Write all labels in the order of the sequence; returns them as events for the features."""
-        days = self.mapping.label_maturity_days if self.mapping.labels is not None else None
+        days = self.mapping.label_maturity_days if self.mapping.labels_transactions else None
         maturity = None if days is None else days * MICROSECONDS_PER_DAY
         numbered = transactions.numbered(self.session, "position")
         wanted = ["position", "transaction_id", "event_time", "available_at", "outcome", *self._entity_columns]
@@ -159,11 +164,12 @@ class Builder:
         return write_parts(in_order, outputs)
 
     def _features(self, transactions: Parts, labels: Parts, currencies: set[str]) -> None:
+        rows, base = transactions.numbered(self.session, "position"), self.rates.base if self.rates else None
         values, make = features(
-            transactions.numbered(self.session, "position"),
-            self.session.read.parquet(str(labels.folder)),
+            in_base_currency(rows, base),
+            self.session.read.parquet(str(labels.folder)).where(F.col("position").isNotNull()),
             self.spec,
-            currencies=sorted(currencies),
+            currencies=sorted(currencies | ({base} if base else set())),
             num_partitions=max(SHUFFLE_PARTITIONS, 2 * num_parts(transactions.total, parallelism(self.session))),
             num_rows=transactions.total,
         )
