@@ -322,13 +322,18 @@ def require_columns(mapping: str, wanted: Iterable[str], available: Sequence[str
         )
 
 
+def mapping_path(name_or_path: str | Path) -> Path:
+    """The file of a mapping: a shipped one by name, else the path itself, which may not be there."""
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    return shipped if shipped.exists() else Path(name_or_path)
+
+
 def load_mapping(name_or_path: str | Path) -> Mapping:
     """A shipped mapping by name (`ringfence`, `fraud-handbook`) or a TOML file by path.
 
     Raises `MappingError` naming the key, the value and the remedy.
     """
-    shipped = SHIPPED / f"{name_or_path}.toml"
-    path = shipped if shipped.exists() else Path(name_or_path)
+    path = mapping_path(name_or_path)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise MappingError(f"There is no mapping {str(name_or_path)!r}.", remedy=f"Shipped: {known}; or give a file.")
