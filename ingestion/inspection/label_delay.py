@@ -42,8 +42,6 @@ def _from_time_columns(table: InspectedTable) -> Finding | None:
     if table.label_times is not None or table.num_frauds < FEWEST_FRAUDS:
         return None
     for column in table.candidates("time"):
-        if column.field in ("event_time", "known_at"):
-            continue
         days = _days_after(table, column)
         if len(days) >= 0.5 * table.num_frauds and (days > 0).mean() >= ARRIVAL_SHARE:
             found = _judge(table, days[days > 0], f"column {column.name}", (column.name,), early_counts=False)

@@ -22,8 +22,6 @@ def find(table: InspectedTable) -> list[Finding]:
     """Findings on the fill state of every unmapped, dropped or mapped column."""
     candidates: list[tuple[float, Finding | None]] = []
     for column in table.candidates("number", "category", "identifier", "time"):
-        if column.field == "event_time":
-            continue
         for said, chosen, is_fill in _states(table, column):
             region = measure(table, chosen)
             told = _tells(table, region, is_fill=is_fill)

@@ -37,8 +37,6 @@ def find(table: InspectedTable) -> list[Finding]:
     """Findings on each number, category and time of its own."""
     candidates: list[tuple[float, tuple[Column, _Rule] | None]] = []
     for column in table.candidates("number", "category", "time"):
-        if column.field in ("event_time", "known_at"):
-            continue
         for rule in _rules(table, column):
             strong = rule.area is not None or rule.region.separates
             candidates.append((rule.p_value, (column, rule) if strong else None))

@@ -28,6 +28,8 @@ MOST_CATEGORIES = 1_000
 #: Whole numbers of nine digits and more may be telephones, accounts or cards: evidence shows their form.
 LONG_NUMBER = 1e8
 _MASKED = "(personal)"
+#: The field of a column that the mapping reads times from, beside `event_time` and `known_at`.
+CLOCK = "clock"
 
 ColumnKind = Literal["number", "category", "identifier", "time"]
 
@@ -195,12 +197,13 @@ class InspectedTable:
         return chosen
 
     def candidates(self, *kinds: ColumnKind) -> list[Column]:
-        """Columns of these kinds without the label, the ids, the parties and constant ones."""
+        """Columns of these kinds without the label, the ids, the parties and the times that the mapping reads."""
         out = {self.label_column, *self.party_columns.values()}
+        roles = ("transaction_id", "refers_to", "event_time", "known_at", CLOCK)
         return [
             column
             for column in self.columns.values()
-            if column.kind in kinds and column.name not in out and column.field not in ("transaction_id", "refers_to")
+            if column.kind in kinds and column.name not in out and column.field not in roles
         ]
 
     def take(self, rows: Ints) -> InspectedTable:

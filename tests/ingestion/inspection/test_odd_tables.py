@@ -6,13 +6,18 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion.errors import DataContractError, MappingError
-from ingestion.inspection import CHECKS, inspect_table
+from ingestion.inspection import CHECKS, inspect_snapshot, inspect_table
 from ingestion.mapping import load_mapping
 from ingestion.simulator.config import SimulatorConfig
 from ingestion.simulator.simulate import simulate, write
+from ingestion.workspace import Workspace
+from tests.builders import build_snapshot, random_rows
 from tests.ingestion.inspection.planted import (
     DAY,
     START,
@@ -157,6 +162,46 @@ def test_a_future_stamp_is_found(tmp_path: Path) -> None:
     table["when"][-100:] = START + 400_000 * DAY // 24
     found = inspect_table(written(table, tmp_path), mapping())
     assert "time_zones" in [finding.check for finding in found.findings]
+
+
+@pytest.mark.parametrize(("days", "checks"), [(3, []), (30, ["label_delay"])])
+def test_a_time_that_the_label_is_read_with_is_its_clock_and_no_leak(
+    days: int, checks: list[str], tmp_path: Path
+) -> None:
+    table = honest(1)
+    fraud = table["fraud"] == 1
+    told = np.where(fraud, days * DAY, DAY) + rng().integers(0, DAY // 24, len(fraud))
+    labels = {"kind": "column", "column": "fraud", "known_at": {"column": "told_at", "zone": "UTC"}}
+    found = inspect_table(written(table | {"told_at": table["when"] + told}, tmp_path), mapping(labels=labels))
+    assert [finding.check for finding in found.findings] == checks
+
+
+@pytest.mark.parametrize("leak", [False, True])
+def test_only_a_leak_is_found_in_a_simulated_bank(leak: bool, tmp_path: Path) -> None:
+    tables = simulate(SimulatorConfig(num_transactions=20_000, seed=101))
+    write(tables, tmp_path)
+    raw = pq.read_table(tmp_path / "transactions.parquet")
+    frauds = tables.labels.filter(pc.equal(tables.labels.column("label"), "fraud")).column("transaction_id")
+    told = pc.is_in(raw.column("transaction_id"), value_set=frauds.combine_chunks())
+    column = pc.if_else(told, "opened", None) if leak else pa.nulls(len(raw), pa.string())
+    pq.write_table(raw.append_column("dispute", column), tmp_path / "transactions.parquet")
+    found = inspect_table(tmp_path / "transactions.parquet", load_mapping("ringfence"))
+    assert [(finding.check, finding.columns) for finding in found.findings] == (
+        [("outcome_columns", ("dispute",))] if leak else []
+    )
+
+
+def test_a_snapshot_is_inspected_by_what_it_holds(tmp_path: Path) -> None:
+    rows, labels = random_rows(6_000, seed=1, days=80)
+    told = {row["transaction_id"] for row in labels if row["label"] == "fraud"}
+    for row in rows:
+        row["attributes"] = {"country": "XX" if row["transaction_id"] in told else "DE"}
+    workspace = Workspace.open(tmp_path)
+    snapshot = build_snapshot(workspace, rows, labels=labels, mapping=mapping(attributes=["country"]).as_dict())
+    found = inspect_snapshot(snapshot)
+    assert found.table == snapshot.id
+    assert (found.num_rows, found.num_frauds) == (6_000, len(told))
+    assert ("country",) in [finding.columns for finding in found.findings]
 
 
 def test_long_numbers_are_shown_as_their_form(tmp_path: Path) -> None:
