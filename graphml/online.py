@@ -79,7 +79,8 @@ class OnlineScorer:
         num = len(past) if up_to is None else up_to
         labels = known_by(snapshot.label_events, int(past.available_at[num - 1]) if num else None)
         arrays = snapshot.arrays
-        self._features = FeatureState.folded(snapshot.spec, arrays, labels, arrays.entity, up_to=num)
+        self._rates = snapshot.rates
+        self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, arrays.entity, up_to=num)
         self._context = GrowingContext(past, labels, up_to=num, depth=model.largest_fanout)
         self._types = {name: code for code, name in enumerate(past.types)}
         entities = snapshot.entities()
@@ -110,11 +111,14 @@ class OnlineScorer:
         present = {
             role: int(dense) for role, dense in zip(self._context.graph.roles, entity, strict=True) if dense >= 0
         }
+        amount, currency = event.amount_minor, event.currency
+        if self._rates is not None:
+            amount, currency = self._rates.base_amount(amount, currency, event.available_at)
         features = self._features.observe_transaction(
             OnlineTransaction(
                 event_time=event.event_time,
-                amount_minor=event.amount_minor,
-                currency=event.currency,
+                amount_minor=amount,
+                currency=currency,
                 kind=event.kind,
                 outcome=event.outcome,
                 parties=present,

@@ -13,107 +13,87 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ingestion.contracts import LABEL, LABELS, MICROSECONDS_PER_DAY, PARTY, QUARANTINE, TIMESTAMP, TRANSACTION
-from ingestion.mapping import LabelColumn, LabelFile, Mapping, TextField, TypeColumn
+from ingestion.contracts import PARTY, QUARANTINE, TRANSACTION
+from ingestion.expression_values import Rows, clean_text, condition, evaluate
+from ingestion.mapping import Mapping
+from ingestion.mapping_fields import AmountField, TextField, TimeField, TypeColumn
 from ingestion.money import CURRENCY_EXPONENTS
-from ingestion.parsing import Parsed, clean_text, parse_amounts, parse_times
+from ingestion.pan import scrub
+from ingestion.parsing import Parsed, parse_amounts
+from ingestion.parsing_times import times_of
 from ingestion.pieces import RawRows
 from ingestion.quality import REMEDIES, Faults, find_faults
 
 #: TRANSACTION before validation: any field may be null.
 LOOSE = pa.schema([field.with_nullable(True) for field in TRANSACTION])
-_ORIGINS = ("analyst", "chargeback", "rule")
 
 
-def transactions_of(raw: pa.Table, mapping: Mapping, *, now: int) -> tuple[pa.Table, Faults]:
+def left_out(rows: Rows, mapping: Mapping) -> tuple[pa.Array, dict[str, int]]:
+    """The rows (N,) that the filters keep, and how many they leave out by reason (the first that applies)."""
+    keep = pa.repeat(pa.scalar(True), len(rows))
+    counts: dict[str, int] = {}
+    for wanted in mapping.filters:
+        out = pc.and_not(keep, condition(wanted.keep, rows))
+        keep = pc.and_not(keep, out)
+        counts[wanted.reason] = counts.get(wanted.reason, 0) + int(pc.sum(out).as_py() or 0)
+    return keep, counts
+
+
+def transactions_of(raw: Rows | pa.Table, mapping: Mapping, *, now: int) -> tuple[pa.Table, Faults]:
     """Rows (N,) of LOOSE in the order of `raw`, and their faults; `now` is our clock in µs."""
-    faults = Faults(raw.num_rows, columns=mapping.columns, personal=mapping.personal_columns)
+    rows = raw if isinstance(raw, Rows) else Rows.of(raw, numbers=mapping.numbers)
+    faults = Faults(len(rows), columns=mapping.columns, personal=mapping.personal_columns | mapping.personal_fields)
     fields = mapping.fields
-    event_time = _take(
-        faults, "event_time", raw, parse_times(_column(raw, fields.event_time.column), fields.event_time)
-    )
+    event_time = read_times(rows, fields.event_time, faults, "event_time")
     known_at = event_time
     if fields.known_at is not None:
-        given = _take(faults, "known_at", raw, parse_times(_column(raw, fields.known_at.column), fields.known_at))
-        known_at = pc.coalesce(given, event_time)
-    currency = pc.utf8_upper(_text(raw, fields.currency))
-    amounts = parse_amounts(_column(raw, fields.amount.column), fields.amount, _exponents(currency))
+        known_at = pc.coalesce(read_times(rows, fields.known_at, faults, "known_at"), event_time)
+    currency = pc.utf8_upper(text_of(rows, fields.currency))
+    amount = _amount(rows, fields.amount, currency, faults)
+    kind = pc.utf8_lower(text_of(rows, fields.kind))
+    if fields.amount.sign != "refuse":
+        if fields.amount.sign == "negative_is_refund":
+            kind = pc.if_else(pc.fill_null(pc.less(amount, 0), False), "refund", kind)
+        amount = pc.abs(amount)
     columns = {
-        "transaction_id": _text(raw, fields.transaction_id),
+        "transaction_id": text_of(rows, fields.transaction_id),
         "event_time": event_time,
         "known_at": known_at,
-        "source_type": _party_type(raw, mapping.source.type),
-        "source_key": clean_text(_column(raw, mapping.source.key)),
-        "target_type": _party_type(raw, mapping.target.type),
-        "target_key": clean_text(_column(raw, mapping.target.key)),
-        "refers_to": _text(raw, fields.refers_to),
-        "amount_minor": _take(faults, "amount_minor", raw, amounts),
+        "source_type": _party_type(rows, mapping.source.type),
+        "source_key": text_of(rows, mapping.source.key),
+        "target_type": _party_type(rows, mapping.target.type),
+        "target_key": text_of(rows, mapping.target.key),
+        "refers_to": text_of(rows, fields.refers_to),
+        "amount_minor": amount,
         "currency": currency,
-        "kind": pc.utf8_lower(_text(raw, fields.kind)),
-        "outcome": pc.utf8_lower(_text(raw, fields.outcome)),
-        "channel": pc.fill_null(_text(raw, fields.channel), "unknown"),
-        "parties": _parties(raw, mapping),
-        "attributes": _attributes(raw, mapping),
-        "memo": _text(raw, fields.memo),
+        "kind": kind,
+        "outcome": pc.utf8_lower(text_of(rows, fields.outcome)),
+        "channel": pc.fill_null(text_of(rows, fields.channel), "unknown"),
+        "parties": _parties(rows, mapping),
+        "attributes": _attributes(rows, mapping),
+        "memo": text_of(rows, fields.memo),
     }
     table = pa.Table.from_arrays([columns[name] for name in LOOSE.names], schema=LOOSE)
     find_faults(table, faults, mapping, now=now)
     return table, faults
 
 
-def labels_of_column(raw: pa.Table, transactions: pa.Table, labels: LabelColumn, faults: Faults) -> pa.Table:
-    """Labels (N,) of a label column, row for row with the transactions; null where the column is empty."""
-    values = clean_text(_column(raw, labels.column))
-    label = _label(values, labels.fraud, labels.legitimate)
-    faults.add(pc.and_(pc.is_valid(values), pc.is_null(label)), "label_unknown", "label", values)
-    known_at = pc.add(transactions.column("event_time").cast(pa.int64()), labels.delay_days * MICROSECONDS_PER_DAY)
-    origin = pa.repeat(pa.scalar(labels.origin), raw.num_rows)
-    return _label_table(transactions.column("transaction_id"), label, known_at.cast(TIMESTAMP), origin, None, None)
+def quarantine_of(
+    raw: RawRows, faults: Faults, *, name: str, id_column: str | None, ids: pa.Array | None = None
+) -> pa.Table:
+    """The bad rows of some raw rows, with reason and line, as `contracts.QUARANTINE`; personal values masked.
 
-
-def labels_of_file(raw: pa.Table, mapping: Mapping, *, now: int) -> tuple[pa.Table, Faults]:
-    """Labels (N,) of a file of labels, and their faults."""
-    wanted = mapping.labels
-    assert isinstance(wanted, LabelFile), "only a mapping with a file of labels has one to read"
-    columns = label_columns(wanted)
-    faults = Faults(raw.num_rows, columns=columns)
-    known_at = _take(faults, "known_at", raw, parse_times(_column(raw, wanted.known_at.column), wanted.known_at))
-    ids = clean_text(_column(raw, wanted.transaction_id))
-    label, origin = _text(raw, wanted.label), _text(raw, wanted.origin)
-    reviewer, reason = (
-        None if name is None else clean_text(_column(raw, name)) for name in (wanted.reviewer, wanted.reason)
-    )
-    faults.add(pc.is_null(ids), "id_missing", "transaction_id")
-    faults.add(pc.is_null(known_at), "time_missing", "known_at")
-    latest = now + mapping.rules.max_future_minutes * 60_000_000
-    faults.add(pc.greater(known_at.cast(pa.int64()), latest), "time_in_future", "known_at", known_at)
-    for name, values, known in (("label", label, LABELS), ("origin", origin, _ORIGINS)):
-        outside = pc.invert(pc.is_in(values, pa.array(known)))
-        faults.add(outside, f"{name}_unknown", name, values)
-    return _label_table(ids, label, known_at, origin, reviewer, reason), faults
-
-
-def label_columns(labels: LabelFile) -> dict[str, str]:
-    """Field of a label -> column of the file of labels."""
-    found = {"transaction_id": labels.transaction_id, "known_at": labels.known_at.column}
-    for name in ("label", "origin"):
-        text: TextField = getattr(labels, name)
-        if text.column is not None:
-            found[name] = text.column
-    for name in ("reviewer", "reason"):
-        if (column := getattr(labels, name)) is not None:
-            found[name] = column
-    return found
-
-
-def quarantine_of(raw: RawRows, faults: Faults, *, name: str, id_column: str | None) -> pa.Table:
-    """The bad rows of some raw rows, with reason and line, as `contracts.QUARANTINE`; personal values masked."""
+    The id of a row is in `id_column`, or in `ids` (N,) where the mapping makes it.
+    """
     rows = sorted(faults.problems)
     raws = raw.table.take(pa.array(rows, pa.int64())).to_pylist()
     found = [
         _quarantined(name, int(raw.lines[row]), vars(faults.problems[row]), values, id_column, faults)
         for row, values in zip(rows, raws, strict=True)
     ]
+    if id_column is None and ids is not None:
+        for bad, key in zip(found, ids.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
+            bad["transaction_id"] = None if key is None else scrub(key)
     for broken in raw.broken:
         problem = {
             "reason": broken.reason,
@@ -141,42 +121,55 @@ def _quarantined(
     return dict(problem) | {
         "source_file": name,
         "line": line,
-        "transaction_id": None if key is None else str(key).strip(),
+        "transaction_id": None if key is None else scrub(str(key).strip()),
         "raw": orjson.dumps(safe, option=orjson.OPT_SORT_KEYS).decode(),
     }
 
 
-def _column(raw: pa.Table, name: str) -> pa.Array:
-    column = raw.column(name).combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _text(raw: pa.Table, field: TextField | None) -> pa.Array:
-    """A text field (N,): a constant or a column, its values translated."""
+def text_of(rows: Rows, field: TextField | None) -> pa.Array:
+    """A text field (N,): a constant, a column or an expression, its values translated."""
     if field is None:
-        return pa.nulls(raw.num_rows, pa.string())
-    if field.column is None:
-        return pa.repeat(pa.scalar(field.constant, pa.string()), raw.num_rows)
-    texts = clean_text(_column(raw, field.column))
+        return pa.nulls(len(rows), pa.string())
+    if field.constant is not None:
+        return pa.repeat(pa.scalar(field.constant, pa.string()), len(rows))
+    values = rows.column(field.column) if field.column is not None else evaluate(field.expression or "", rows)
+    texts = clean_text(values)
     if field.values:
-        translated = _translate(texts, field.values)
+        translated = translate(texts, field.values)
         texts = translated if field.default is not None else pc.coalesce(translated, texts)
     return texts if field.default is None else pc.fill_null(texts, field.default)
 
 
-def _translate(texts: pa.Array, values: Dictionary[str, str]) -> pa.Array:
+def read_times(rows: Rows, field: TimeField, faults: Faults, name: str) -> pa.Array:
+    """A time field (N,); what could not be read becomes a fault of the contract field `name`."""
+    written = [rows.column(column).cast(pa.string()) for column in field.read_columns]
+    return _take(faults, name, times_of(rows, field), written)
+
+
+def _amount(rows: Rows, field: AmountField, currency: pa.Array, faults: Faults) -> pa.Array:
+    written = [rows.column(column).cast(pa.string()) for column in field.columns]
+    if field.column is not None:
+        values = rows.column(field.column)
+        parsed = parse_amounts(values, field, _exponents(currency), numbers=rows.numbers)
+        return _take(faults, "amount_minor", parsed, written)
+    values = evaluate(field.expression or "", rows)
+    parsed = parse_amounts(values, field, _exponents(currency))
+    given = pc.is_valid(clean_text(written[0])) if written else pa.repeat(pa.scalar(True), len(rows))
+    for column in written[1:]:
+        given = pc.and_(given, pc.is_valid(clean_text(column)))
+    nothing = pc.and_(pc.is_null(values), given).to_numpy(zero_copy_only=False)
+    unreadable = [*parsed.faults, ("amount_unreadable", nothing)]
+    return _take(faults, "amount_minor", Parsed(parsed.values, unreadable), written)
+
+
+def translate(texts: pa.Array, values: Dictionary[str, str]) -> pa.Array:
     """What `values` says of each text; null for a text that it does not have."""
     found = pc.index_in(texts, pa.array(list(values), pa.string()))
     return pa.array(list(values.values()), pa.string()).take(found)
 
 
-def _party_type(raw: pa.Table, kind: str | TypeColumn) -> pa.Array:
-    if isinstance(kind, str):
-        return pa.repeat(pa.scalar(kind, pa.string()), raw.num_rows)
-    texts = clean_text(_column(raw, kind.column))
-    return pc.coalesce(_translate(texts, kind.values), texts) if kind.values else texts
+def _party_type(rows: Rows, kind: str | TypeColumn) -> pa.Array:
+    return text_of(rows, kind) if isinstance(kind, TypeColumn) else pa.repeat(pa.scalar(kind, pa.string()), len(rows))
 
 
 def _exponents(currency: pa.Array) -> NDArray[np.int64]:
@@ -187,31 +180,29 @@ def _exponents(currency: pa.Array) -> NDArray[np.int64]:
     return digits[found.to_numpy(zero_copy_only=False)]
 
 
-def _take(faults: Faults, name: str, raw: pa.Table, parsed: Parsed) -> pa.Array:
-    """The parsed values; what could not be read becomes a fault of this contract field."""
+def _take(faults: Faults, name: str, parsed: Parsed, written: list[pa.Array]) -> pa.Array:
+    """The parsed values; what could not be read becomes a fault of this contract field, with what was written."""
     if any(mask.any() for _, mask in parsed.faults):
-        written = _column(raw, faults.columns[name]).cast(pa.string())
+        told = pc.binary_join_element_wise(*written, " ", null_handling="skip") if len(written) > 1 else None
         for reason, mask in parsed.faults:
-            faults.add(mask, reason, name, written)
+            faults.add(mask, reason, name, told if told is not None else written[0] if written else None)
     return parsed.values
 
 
-def _parties(raw: pa.Table, mapping: Mapping) -> pa.Array:
+def _parties(rows: Rows, mapping: Mapping) -> pa.Array:
     """Further parties (N,), in alphabetical order of type; an empty key means none."""
     parties = sorted(mapping.parties, key=lambda party: party.type)
     kinds = pa.array([party.type for party in parties], pa.string())
-    keys = [clean_text(_column(raw, party.key)) for party in parties]
-    offsets, which, flat = _interleave(keys, raw.num_rows)
+    offsets, which, flat = _interleave([text_of(rows, party.key) for party in parties], len(rows))
     fields = [PARTY.field(index) for index in range(PARTY.num_fields)]
     items = pa.StructArray.from_arrays([kinds.take(which), flat], fields=fields)
     return pa.ListArray.from_arrays(offsets, items, type=LOOSE.field("parties").type)
 
 
-def _attributes(raw: pa.Table, mapping: Mapping) -> pa.Array:
+def _attributes(rows: Rows, mapping: Mapping) -> pa.Array:
     """Attributes (N,) in alphabetical order of name; an empty value means none."""
     names = sorted(mapping.attributes)
-    values = [clean_text(_column(raw, name)) for name in names]
-    offsets, which, flat = _interleave(values, raw.num_rows)
+    offsets, which, flat = _interleave([clean_text(rows.column(name)) for name in names], len(rows))
     return pa.MapArray.from_arrays(offsets, pa.array(names, pa.string()).take(which), flat)
 
 
@@ -224,25 +215,3 @@ def _interleave(columns: list[pa.Array], num_rows: int) -> tuple[pa.Array, pa.Ar
     row, which = np.nonzero(valid_NC)
     flat = pa.concat_arrays(columns).take(pa.array(which * num_rows + row))
     return pa.array(offsets), pa.array(which), flat
-
-
-def _label(values: pa.Array, fraud: tuple[str, ...], legitimate: tuple[str, ...]) -> pa.Array:
-    return _translate(values, dict.fromkeys(legitimate, "legitimate") | dict.fromkeys(fraud, "fraud"))
-
-
-def _label_table(
-    ids: pa.Array, label: pa.Array, known_at: pa.Array, origin: pa.Array, reviewer: pa.Array, reason: pa.Array
-) -> pa.Table:
-    nothing = pa.nulls(len(label), pa.string())
-    columns = {
-        "transaction_id": ids,
-        "entity_type": nothing,
-        "entity_key": nothing,
-        "label": label,
-        "known_at": known_at,
-        "origin": origin,
-        "reviewer": nothing if reviewer is None else reviewer,
-        "reason": nothing if reason is None else reason,
-    }
-    schema = pa.schema([field.with_nullable(True) for field in LABEL])
-    return pa.Table.from_arrays([columns[name] for name in LABEL.names], schema=schema)

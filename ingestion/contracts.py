@@ -58,7 +58,9 @@ TRANSACTION = pa.schema(
 
 #: What the snapshot keeps beside the logical row. `entity_<role>` columns (dense int64 ids, null where the
 #: transaction has no such party) follow, one for each of the manifest's `roles`.
-TRANSACTION_AT_REST = TRANSACTION.append(_field("available_at", TIMESTAMP, "max(event_time, known_at)"))
+TRANSACTION_AT_REST = TRANSACTION.append(_field("available_at", TIMESTAMP, "max(event_time, known_at)")).append(
+    _field("amount_base_minor", pa.int64(), "Amount in the base currency by the rates known then", nullable=True)
+)
 
 LABEL = pa.schema(
     [
@@ -70,6 +72,7 @@ LABEL = pa.schema(
         _field("origin", pa.string(), "One of: " + ", ".join(LABEL_ORIGINS)),
         _field("reviewer", pa.string(), "Who decided, where a person did", nullable=True),
         _field("reason", pa.string(), "Why, in words", nullable=True),
+        _field("for_training", pa.bool_(), "false: no model may train on it, whatever its time", nullable=True),
     ]
 )
 

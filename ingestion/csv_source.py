@@ -13,22 +13,25 @@ import pyarrow.csv as pa_csv
 
 from ingestion.csv_records import Ints, Records, find_records
 from ingestion.errors import DataContractError
-from ingestion.pieces import BrokenRow, DamagedFile, Piece, RawRows, SourceFile, is_utf8, piece_of
+from ingestion.pieces import BrokenRow, DamagedFile, Piece, RawRows, SourceFile, as_utf8, is_utf8, piece_of
 
 PIECE_BYTES = 8_388_608
 _BOM = b"\xef\xbb\xbf"
 
 
-def csv_header(path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
+def csv_header(path: Path, name: str, delimiter: str, encoding: str = "utf-8") -> tuple[tuple[str, ...], int]:
     with path.open("rb") as file:
         head = file.read(PIECE_BYTES)
     records = find_records(head, delimiter=delimiter)
     if len(records) == 0:
         raise DataContractError(f"{name} is empty.", remedy="Name a file with a header and rows.")
     try:
-        text = head[: int(records.end[0])].removeprefix(_BOM).decode("utf-8")
+        text = as_utf8(head[: int(records.end[0])].removeprefix(_BOM), encoding).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataContractError(f"The header of {name} is not UTF-8.", remedy="Write the file in UTF-8.") from error
+        raise DataContractError(
+            f"The header of {name} is not {encoding.upper()}.",
+            remedy="Write the file in UTF-8, or set `encoding` in the mapping.",
+        ) from error
     columns = tuple(column.strip() for column in next(csv.reader([text], delimiter=delimiter)))
     return columns, path.stat().st_size * len(records) // len(head)
 
@@ -57,6 +60,7 @@ def read_csv_piece(piece: Piece, columns: list[str]) -> Iterator[RawRows]:
         data = file.read(piece.size)
     if len(data) < piece.size:
         raise DamagedFile.of(piece.name, "it became shorter while it was read")
+    data = as_utf8(data, piece.encoding)
     records = find_records(data, delimiter=piece.delimiter)
     lines = records.line + piece.first_line
     keep = (records.fields == len(piece.columns)) & ~records.broken

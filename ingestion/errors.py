@@ -60,3 +60,7 @@ class RetryLater(IngestionError):
 
 class GraphUnavailable(RetryLater):
     """The graph store cannot be reached."""
+
+
+class GraphTimeout(RetryLater):
+    """The graph server answers, but one read took too long and was ended: not a reason to leave the server."""

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
 from ingestion.profile import profile
+from ingestion.rates import Rates
 from ingestion.replay import Replay, same_quarantine
 from ingestion.resolution.decisions import DecisionLog
 from ingestion.resolution.periods import Decision
@@ -184,7 +186,7 @@ class _Ingest:
             built = self._build(folder, read, accepted, known)
             failpoint("ingest.after_features")
             self.clock.stage("publish")
-            manifest = self._manifest(built, accepted)
+            manifest = self._manifest(built, accepted, read)
             self._fill_vault()
             self._profile(Snapshot(folder, manifest))
             publish(folder, self.workspace.snapshots / manifest["id"], manifest, fail_point="snapshot")
@@ -227,7 +229,7 @@ class _Ingest:
             tokenizer=Tokenizer.of(self.workspace, plan.mapping),
             now=self.now,
             folder=str(self.work),
-            label_file=plan.label_file_index,
+            label_files=plan.label_files,
             lines=plan.lines,
         )
         return read_sources(self.session, pieces, reader)
@@ -256,6 +258,7 @@ class _Ingest:
         labels = self.session.read.parquet(str(parent.path / "labels"))
         return Known(
             transactions=self.session.read.parquet(str(parent.path / "transactions")),
+            entities=self.session.read.parquet(str(parent.path / "entities")),
             labels=labels.where(F.col("origin") != "matured").select(*LABEL.names),
             num_rows=parent.manifest["num_transactions"],
         )
@@ -304,6 +307,7 @@ class _Ingest:
             parent=self.plan.parent,
             unreviewed_alerts=self.unreviewed_alerts,
             decisions=self.decisions,
+            rates=self._rates,
             replayed=self._replayed(),
         )
         return builder.build(accepted, currencies=read.currencies, known=known, stage=self.clock.stage)
@@ -312,17 +316,30 @@ class _Ingest:
     def _spec(self) -> FeatureSpec:
         return load_spec(self.plan.mapping.features).for_roles(self.plan.mapping.roles)
 
+    @cached_property
+    def _rates(self) -> Rates | None:
+        """The rates of the parent and of the file beside the source."""
+        path, wanted, parent = self.plan.rates_path, self.plan.mapping.rates, self.plan.parent
+        if path is None or wanted is None:
+            return None
+        before = None if parent is None else parent.rates
+        return Rates.read(path, wanted.base, delimiter=self.plan.mapping.delimiter, before=before)
+
     @property
     def _link_terms(self) -> str | None:
         return link_terms(self.plan.mapping.resolution, self.decisions)
 
-    def _manifest(self, built: Built, accepted: Accepted) -> dict[str, Any]:
+    def _manifest(self, built: Built, accepted: Accepted, read: ReadResult) -> dict[str, Any]:
         plan, mapping = self.plan, self.plan.mapping
         before = {} if plan.parent is None else plan.parent.manifest
         rows_hash = as_hex((int(before.get("rows_hash", "0"), 16) + accepted.hash_sum) % MODULUS)
         spec = _plain(self._spec)
         identity = [rows_hash, spec, mapping.label_maturity_days, before.get("id"), *self.unreviewed_alerts]
         identity += [] if self._link_terms is None else [self._link_terms]
+        identity += [] if self._rates is None else [self._rates.digest]
+        left_out = dict(before.get("left_out", {}))
+        for reason, rows in read.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + rows
         snapshot_id = "snap-" + short_hash(identity, length=16)
         return vars(built) | {
             "id": snapshot_id,
@@ -334,6 +351,8 @@ class _Ingest:
             "label_maturity_days": mapping.label_maturity_days,
             "feature_spec": spec,
             "link_terms": self._link_terms,
+            "base_currency": None if mapping.rates is None else mapping.rates.base,
+            "left_out": left_out,
             "roles": list(mapping.roles),
             "num_duplicates": before.get("num_duplicates", 0) + accepted.num_duplicates,
             "rows_hash": rows_hash,

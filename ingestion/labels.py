@@ -40,6 +40,20 @@ class LabelEvents:
         return state
 
 
+@dataclass(frozen=True, kw_only=True)
+class EntityLabelEvents:
+    """Labels of entities in order of `known_at`, all (L,): dense entity ids, times in µs, origins into LABEL_ORIGINS.
+
+    Where `for_training` is False no model may train on the label: when it became known is not known.
+    """
+
+    entity: Ints
+    known_at: Ints
+    is_fraud: NDArray[np.bool_]
+    origin: Ints
+    for_training: NDArray[np.bool_]
+
+
 def matured_labels(
     *,
     event_time: Ints,

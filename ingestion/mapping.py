@@ -35,99 +35,43 @@ delay_days = 7
 
 from __future__ import annotations
 
-import re
+import codecs
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ingestion.artifacts import short_hash
 from ingestion.contracts import roles_of
 from ingestion.errors import MappingError
+from ingestion.expressions import hashed_away, parse_expression
 from ingestion.features.spec import load_spec
+from ingestion.label_sources import LabelColumn, LabelFile, LabelSource, as_sources
+from ingestion.mapping_fields import (
+    AmountField,
+    Filter,
+    FurtherParty,
+    Part,
+    PartySource,
+    PartyType,
+    Text,
+    TextField,
+    Time,
+    TypeColumn,
+)
+from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.numbers import NumberFormat
+from ingestion.pan import scrub
 from ingestion.resolution.rules import NO_RULES, Resolution
 
 SHIPPED = Path(__file__).with_name("mappings")
 #: Cards are always personal: their numbers are PANs (TRUST PCI).
 ALWAYS_PERSONAL = frozenset({"card"})
-#: Numeric forms of a time, as a count since 1970, and the µs in one unit.
-EPOCH_UNITS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1_000, "epoch_microseconds": 1}
-
-_TYPE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-def _party_type(value: str) -> str:
-    if not _TYPE.fullmatch(value):
-        raise ValueError(f"{value!r} is no party type: lower-case letters, digits and _, a letter first")
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no time zone: name one such as UTC or Europe/Paris") from error
-    return value
-
-
-def _column_in_short(value: Any) -> Any:
-    return {"column": value} if isinstance(value, str) else value
-
-
-PartyType = Annotated[str, AfterValidator(_party_type)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TextField(_Part):
-    """A contract field of text: a column, a constant, or a column with values to translate."""
-
-    column: str | None = None
-    constant: str | None = None
-    values: dict[str, str] = Field(default_factory=dict, description="What the column says -> what the contract says")
-    default: str | None = Field(None, description="Taken where the column is empty, or says nothing that `values` has")
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> TextField:
-        if (self.column is None) == (self.constant is None):
-            raise ValueError("give either `column` or `constant`")
-        return self
-
-
-class TimeField(_Part):
-    """A time: its column, the zone of times that carry none, and its form."""
-
-    column: str
-    zone: Annotated[str, AfterValidator(_zone)] | None = Field(None, description="Zone of times without an offset")
-    format: str = Field("iso", description="iso, epoch_seconds, epoch_milliseconds, epoch_microseconds or strptime's")
-
-
-class AmountField(_Part):
-    """An amount: int64 minor units, or decimal major units of its currency."""
-
-    column: str
-    unit: Literal["minor", "decimal"]
-    rounding: Literal["refuse", "half_even"] = Field("refuse", description="For digits that the currency has not")
-
-
-class TypeColumn(_Part):
-    """A party type read from a column; what is not in `allowed` is a bad row."""
-
-    column: str
-    allowed: tuple[PartyType, ...] = Field(min_length=1)
-    values: dict[str, str] = Field(default_factory=dict)
-
-
-Text = Annotated[TextField, BeforeValidator(_column_in_short)]
-Time = Annotated[TimeField, BeforeValidator(_column_in_short)]
-
-
-class Fields(_Part):
+class Fields(Part):
     """Where each field of the contract comes from."""
 
     transaction_id: Text
@@ -142,33 +86,14 @@ class Fields(_Part):
     memo: Text | None = None
 
 
-class PartySource(_Part):
-    """The source or the target: its type, and the column of its key."""
-
-    type: PartyType | TypeColumn
-    key: str
-
-    @property
-    def types(self) -> tuple[str, ...]:
-        """All types that it may have."""
-        return self.type.allowed if isinstance(self.type, TypeColumn) else (self.type,)
-
-
-class FurtherParty(_Part):
-    """One more party of the transaction; an empty key means that there is none."""
-
-    type: PartyType
-    key: str
-
-
-class Personal(_Part):
+class Personal(Part):
     """What becomes tokens: party types and attributes."""
 
     types: tuple[PartyType, ...] = ()
     attributes: tuple[str, ...] = ()
 
 
-class Rules(_Part):
+class Rules(Part):
     """What makes a row bad, where tables differ."""
 
     allow_zero_amount: bool = True
@@ -177,32 +102,20 @@ class Rules(_Part):
     max_future_minutes: int = Field(5, ge=0, description="How far ahead of our clock a time may be")
 
 
-class LabelColumn(_Part):
-    """A label in the table itself, known `delay_days` after the event for both classes alike."""
+class RateFile(Part):
+    """A table (date, currency, rate, known_at) beside the transactions: what one unit is worth in `base`."""
 
-    kind: Literal["column"]
-    column: str
-    fraud: tuple[str, ...] = ("1", "true", "True")
-    legitimate: tuple[str, ...] = ("0", "false", "False")
-    delay_days: int = Field(ge=0)
-    origin: Literal["analyst", "chargeback", "rule"] = "chargeback"
+    file: str
+    base: str
 
-
-class LabelFile(_Part):
-    """A file of labels beside the transactions, with a time of its own for each label."""
-
-    kind: Literal["file"]
-    file: str = Field(description="Name of the file in the folder of the transactions")
-    optional: bool = True
-    transaction_id: str = "transaction_id"
-    label: Text = TextField(column="label")
-    known_at: Time = TimeField(column="known_at")
-    origin: Text = TextField(column="origin")
-    reviewer: str | None = None
-    reason: str | None = None
+    @model_validator(mode="after")
+    def _known_currency(self) -> RateFile:
+        if self.base not in CURRENCY_EXPONENTS or self.base == "XXX":
+            raise ValueError(f"base {self.base!r} is no ISO 4217 code")
+        return self
 
 
-class Mapping(_Part):
+class Mapping(Part):
     """A whole mapping. Read it with `load_mapping`; a snapshot's manifest holds `as_dict()`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -210,6 +123,9 @@ class Mapping(_Part):
     label_maturity_days: int = Field(7, ge=1)
     alert_party: str = "source"
     delimiter: str = Field(",", min_length=1, max_length=1, description="Of a CSV file")
+    encoding: str = Field("utf-8", description="Of a CSV file")
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", " ", "'"] = ""
     fields: Fields
     source: PartySource
     target: PartySource
@@ -218,7 +134,9 @@ class Mapping(_Part):
     dropped: tuple[str, ...] = Field((), description="Columns that must not enter")
     personal: Personal = Personal()
     rules: Rules = Rules()
-    labels: Annotated[LabelColumn | LabelFile, Field(discriminator="kind")] | None = None
+    filters: tuple[Filter, ...] = Field((), description="Which rows are left out, and why")
+    rates: RateFile | None = None
+    labels: Annotated[tuple[LabelSource, ...], BeforeValidator(as_sources)] = ()
     resolution: Resolution = NO_RULES
 
     @model_validator(mode="after")
@@ -234,8 +152,11 @@ class Mapping(_Part):
         ):
             if odd := sorted(set(names) - set(known)):
                 raise ValueError(f"{odd[0]!r} is no {what}")
-        if kept_out := sorted(set(self.dropped) & set(self.columns.values())):
+        if kept_out := sorted(set(self.dropped) & set(self.read_columns)):
             raise ValueError(f"column {kept_out[0]!r} is `dropped`, and read all the same")
+        self._check_text()
+        self._check_labels()
+        self._check_personal()
         ends = {*self.source.types, *self.target.types}
         self.resolution.check(entities=ends, parties=set(types), attributes=set(self.attributes))
         load_spec(self.features)
@@ -257,33 +178,125 @@ class Mapping(_Part):
         """Types whose keys become tokens."""
         return frozenset(self.personal.types) | (ALWAYS_PERSONAL & set(self.party_types))
 
+    def _check_text(self) -> None:
+        if self.decimal == self.thousands:
+            raise ValueError(f"`decimal` and `thousands` are both {self.decimal!r}")
+        try:
+            plain = codecs.encode(',"\n', self.encoding).decode("ascii") == ',"\n'
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"encoding {self.encoding!r} is not known: utf-8, cp1252 and latin-1 are usual") from error
+        if not plain:
+            raise ValueError(f"encoding {self.encoding!r} writes commas or line ends otherwise: convert to UTF-8")
+
+    def _check_labels(self) -> None:
+        own = [source.column for source in self.labels if isinstance(source, LabelColumn)]
+        if len(set(own)) < len(own):
+            raise ValueError("two label sources read one column: give each a column of its own")
+        for source in self.labels:
+            kind = source.entity.type if isinstance(source, LabelFile) and source.entity else None
+            if kind is not None and kind not in self.party_types:
+                raise ValueError(f"labels speak of {kind!r}, which is no party type of this mapping")
+
+    def _check_personal(self) -> None:
+        """A personal value must not leave by another field that is kept as it is, and no card number may be here."""
+        if scrub(dumped := self.model_dump_json()) != dumped:
+            raise ValueError("it holds a card number, and a mapping is kept: tell such rows by something else")
+        personal = self.personal_columns
+        for name, field in self._parts.items():
+            if name in self._personal_parts:
+                continue
+            for column in personal.intersection(_read_columns(field)):
+                expression = getattr(field, "expression", None)
+                if expression is None or not hashed_away(expression, column):
+                    raise ValueError(
+                        f"{name} shows {column}, which is personal: use the expression hash({column}), or leave it out"
+                    )
+        for column in sorted(personal.intersection(self.attributes) - set(self.personal.attributes)):
+            raise ValueError(f"attribute {column!r} is the key of a personal party: name it in personal.attributes too")
+
     @property
-    def columns(self) -> dict[str, str]:
-        """Field of the contract -> column of the transaction table that it is read from."""
-        fields = {name: getattr(self.fields, name) for name in Fields.model_fields}
-        found = {name: field.column for name, field in fields.items() if field is not None and field.column is not None}
-        found["amount_minor"] = found.pop("amount")
+    def _parts(self) -> dict[str, Any]:
+        """Contract field, as in faults -> where it comes from."""
+        found: dict[str, Any] = {
+            "amount_minor" if name == "amount" else name: field
+            for name in Fields.model_fields
+            if (field := getattr(self.fields, name)) is not None
+        }
         for role, party in (("source", self.source), ("target", self.target)):
             found[f"{role}_key"] = party.key
             if isinstance(party.type, TypeColumn):
-                found[f"{role}_type"] = party.type.column
-        found |= {f"parties.{party.type}": party.key for party in self.parties}
+                found[f"{role}_type"] = party.type
+        return found | {f"parties.{party.type}": party.key for party in self.parties}
+
+    @property
+    def _personal_parts(self) -> frozenset[str]:
+        """Fields that become tokens."""
+        personal = self.personal_types
+        ends = {"source_key": self.source, "target_key": self.target}
+        keys = {name for name, party in ends.items() if personal & set(party.types)}
+        return frozenset(keys | {f"parties.{party.type}" for party in self.parties if party.type in personal})
+
+    @property
+    def personal_fields(self) -> frozenset[str]:
+        """Fields whose value at fault is masked: something personal is among their columns."""
+        personal = self.personal_columns
+        return frozenset(name for name, field in self._parts.items() if personal.intersection(_read_columns(field)))
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Field of the contract -> column of the transaction table that it is read from, the first of several."""
+        read = {name: _read_columns(field) for name, field in self._parts.items()}
+        found = {name: columns[0] for name, columns in read.items() if columns}
         found |= {f"attributes.{name}": name for name in self.attributes}
-        if isinstance(self.labels, LabelColumn):
-            found["label"] = self.labels.column
+        for source in self.label_columns:
+            found.setdefault("label", source.column)
         return found
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """Every column of the transaction table that is read, each once."""
+        found = list(self.columns.values())
+        for field in self._parts.values():
+            found += _read_columns(field)
+        for kept in self.filters:
+            found += parse_expression(kept.keep).columns
+        for source in self.label_columns:
+            found += source.read_columns
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def label_columns(self) -> tuple[LabelColumn, ...]:
+        """Label sources in the table itself."""
+        return tuple(source for source in self.labels if isinstance(source, LabelColumn))
+
+    @property
+    def label_files(self) -> dict[str, tuple[LabelFile, ...]]:
+        """Files of labels by name, each with its sources."""
+        sources = [source for source in self.labels if isinstance(source, LabelFile)]
+        return {source.file: tuple(s for s in sources if s.file == source.file) for source in sources}
+
+    @property
+    def labels_transactions(self) -> bool:
+        """Whether any source labels transactions: only then do they mature."""
+        return any(isinstance(source, LabelColumn) or source.entity is None for source in self.labels)
+
+    @property
+    def numbers(self) -> NumberFormat:
+        """How numbers are written in texts."""
+        return NumberFormat(decimal=self.decimal, thousands=self.thousands)
 
     @property
     def personal_columns(self) -> frozenset[str]:
         """Columns of the table whose values are masked in the quarantine."""
         personal = self.personal_types
-        keys = {party.key for party in (self.source, self.target) if personal & set(party.types)}
-        keys |= {party.key for party in self.parties if party.type in personal}
+        parties = [party for party in (self.source, self.target) if personal & set(party.types)]
+        keys = {column for party in parties for column in party.key.columns}
+        keys |= {column for party in self.parties if party.type in personal for column in party.key.columns}
         return frozenset(keys | set(self.personal.attributes))
 
     def check_columns(self, available: Sequence[str], *, table: str) -> None:
         """Raise `MappingError` when a column that the mapping names is not in the table."""
-        require_columns(self.name, self.columns.values(), available, table=table)
+        require_columns(self.name, self.read_columns, available, table=table)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a manifest; `Mapping.model_validate` reads it back."""
@@ -295,6 +308,11 @@ class Mapping(_Part):
         return short_hash(self.as_dict())
 
 
+def _read_columns(field: Any) -> tuple[str, ...]:
+    columns: tuple[str, ...] = field.read_columns if hasattr(field, "read_columns") else field.columns
+    return columns
+
+
 def require_columns(mapping: str, wanted: Iterable[str], available: Sequence[str], *, table: str) -> None:
     """Raise `MappingError` naming the columns that a table lacks and those that it has."""
     if missing := sorted(set(wanted) - set(available)):
@@ -304,22 +322,29 @@ def require_columns(mapping: str, wanted: Iterable[str], available: Sequence[str
         )
 
 
+def mapping_path(name_or_path: str | Path) -> Path:
+    """The file of a mapping: a shipped one by name, else the path itself, which may not be there."""
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    return shipped if shipped.exists() else Path(name_or_path)
+
+
 def load_mapping(name_or_path: str | Path) -> Mapping:
     """A shipped mapping by name (`ringfence`, `fraud-handbook`) or a TOML file by path.
 
     Raises `MappingError` naming the key, the value and the remedy.
     """
-    shipped = SHIPPED / f"{name_or_path}.toml"
-    path = shipped if shipped.exists() else Path(name_or_path)
+    path = mapping_path(name_or_path)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise MappingError(f"There is no mapping {str(name_or_path)!r}.", remedy=f"Shipped: {known}; or give a file.")
     try:
         return Mapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MappingError(f"{path.name} is not valid TOML: {error}.", remedy="Mend the file.") from error
+        raise MappingError(
+            f"{scrub(path.name)} is not valid TOML: {scrub(str(error))}.", remedy="Mend the file."
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the mapping"
-        message = first["msg"].removeprefix("Value error, ")
-        raise MappingError(f"{path.name}: {key} is refused: {message}.", remedy="Mend the mapping.") from error
+        message = scrub(first["msg"].removeprefix("Value error, "))
+        raise MappingError(f"{scrub(path.name)}: {key} is refused: {message}.", remedy="Mend the mapping.") from None

@@ -30,9 +30,9 @@ class DamagedFile(DataContractError):
 class SourceFile:
     """One file: `name` without card numbers, `sha256`, `kind` csv or parquet, and its columns in order.
 
-    `num_rows` is a guess for a CSV file. `verified_by` says what vouches for its bytes: "sha256 sidecar" or
-    "page checksums"; None when nothing does. `row_groups` are the rows of each of a Parquet file; those of
-    `damaged` numbers cannot be decoded.
+    `num_rows` is a guess for a CSV file, and `encoding` its own. `verified_by` says what vouches for its bytes:
+    "sha256 sidecar" or "page checksums"; None when nothing does. `row_groups` are the rows of each of a Parquet
+    file; those of `damaged` numbers cannot be decoded.
     """
 
     path: Path
@@ -41,6 +41,7 @@ class SourceFile:
     kind: str
     columns: tuple[str, ...]
     num_rows: int
+    encoding: str = "utf-8"
     verified_by: str | None = None
     row_groups: tuple[int, ...] = ()
     damaged: tuple[int, ...] = ()
@@ -65,6 +66,7 @@ class Piece:
     first_line: int
     row_group: int = 0
     delimiter: str = ","
+    encoding: str = "utf-8"
     verified: bool = False
     damaged: bool = False
 
@@ -100,8 +102,16 @@ def piece_of(file: SourceFile, index: int, start: int, size: int, line: int, **m
         start=start,
         size=size,
         first_line=line,
+        encoding=file.encoding,
         **more,  # type: ignore[arg-type]  # row_group or delimiter
     )
+
+
+def as_utf8(data: bytes, encoding: str) -> bytes:
+    """Bytes of a text in UTF-8; what is none in its own encoding stays as it is, which is no UTF-8 either."""
+    if encoding == "utf-8":
+        return data
+    return data.decode(encoding, errors="surrogateescape").encode("utf-8", errors="surrogateescape")
 
 
 def is_utf8(value: bytes) -> bool:

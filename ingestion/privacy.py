@@ -110,6 +110,17 @@ class Tokenizer:
         found = pa.concat_tables([ORIGINALS.empty_table(), *originals])
         return Protected(table=table, originals=found.group_by(ORIGINALS.names).aggregate([]).cast(ORIGINALS))
 
+    def protect_labels(self, labels: pa.Table) -> Protected:
+        """Replace the keys of personal entities in labels (fields of `contracts.LABEL`), and scrub their texts."""
+        originals: list[pa.Table] = []
+        if labels.column("entity_key").null_count < labels.num_rows:
+            keys = self._keys(_array(labels, "entity_type"), _array(labels, "entity_key"), originals)
+            labels = _replace(labels, "entity_key", keys)
+        for name in ("reviewer", "reason"):
+            labels = _replace(labels, name, scrub_array(_array(labels, name)))
+        found = pa.concat_tables([ORIGINALS.empty_table(), *originals])
+        return Protected(table=labels, originals=found.group_by(ORIGINALS.names).aggregate([]).cast(ORIGINALS))
+
     def _keys(self, types: pa.Array, keys: pa.Array, originals: list[pa.Table]) -> pa.Array:
         """Party keys with tokens where they are personal; the originals are appended."""
         like_card = _like_card(keys)

@@ -33,10 +33,10 @@ REMEDIES = {
     "amount_not_a_number": "Give a finite number.",
     "amount_too_large": "Check the unit (minor or decimal); or raise `rules.max_amount_minor` in the mapping.",
     "amount_too_precise": "The currency has fewer decimals: correct it, or set `rounding` in the mapping.",
-    "amount_unreadable": "Give digits with a decimal point, no thousands separators or signs of currency.",
+    "amount_unreadable": "Give digits, without signs of currency; set `decimal` and `thousands` in the mapping.",
     "amount_zero": "Correct it; or set `rules.allow_zero_amount` in the mapping if zero is meant.",
     "broken_quotes": "Close the quotation mark, or double it inside a quoted value.",
-    "broken_utf8": "Write the file in UTF-8.",
+    "broken_utf8": "Write the file in UTF-8, or set `encoding` in the mapping.",
     "currency_missing": "Give the ISO 4217 code; or name a constant or default in the mapping.",
     "currency_unknown": "Use an ISO 4217 code, or XXX for none.",
     "damaged_row_group": "These bytes are damaged and cannot be decoded: fetch the file again.",
@@ -44,8 +44,10 @@ REMEDIES = {
     "id_missing": "Give each transaction a unique id.",
     "key_too_long": f"Use at most {MAX_KEY_LENGTH} characters.",
     "kind_unknown": f"Use one of {', '.join(KINDS)}; or translate it by `values` in the mapping.",
+    "label_before_transaction": "A label is known after its transaction arrives: correct its time.",
     "label_conflict": "Another label of this transaction, time and origin says otherwise: keep one of them.",
     "label_unknown": "Use a value that the mapping lists for fraud or legitimate.",
+    "label_without_entity": "Hand the label over with, or after, a transaction of this entity; check its type and key.",
     "label_without_transaction": "Hand the label over again with, or after, its transaction.",
     "origin_unknown": "Use analyst, chargeback or rule; or translate it by `values` in the mapping.",
     "outcome_unknown": f"Use one of {', '.join(OUTCOMES)}; or translate it by `values` in the mapping.",
@@ -53,11 +55,16 @@ REMEDIES = {
     "party_repeated": "Give at most one further party of a type.",
     "party_type_unknown": "Use a type that the mapping allows.",
     "self_transfer": "Source and target are one party: correct it, or set `rules.allow_self_transfer`.",
+    "step_unreadable": "Give a whole number of steps.",
+    "time_ambiguous": "Clocks were put back, so it came twice: give an offset, or set `ambiguous` in the mapping.",
     "time_in_future": "It lies ahead of our clock: check the zone and the clock of the sender.",
+    "time_leap_second": "A leap second has no place of its own here: write the second before it.",
     "time_missing": "Give the time.",
+    "time_skipped": "Clocks were put forward, so it never was: give an offset, or the right `zone` in the mapping.",
     "time_too_old": "It lies before 1970: check the format in the mapping.",
     "time_unreadable": "Give a real time in the format that the mapping names.",
     "time_without_zone": "Give an offset such as +01:00; or name the `zone` in the mapping.",
+    "zone_unknown": "Name a time zone such as UTC or Europe/Paris.",
     "too_few_columns": "The row is cut short or lacks a separator: write it again.",
     "too_many_columns": "Quote values that contain the separator.",
 }
@@ -77,7 +84,7 @@ class Problem:
 class Faults:
     """The first problem of each bad row of a table with `num_rows` rows.
 
-    `columns` gives the user's column of a contract field; values of `personal` columns are masked.
+    `columns` gives the user's column of a contract field; values of `personal` columns and fields are masked.
     """
 
     num_rows: int
@@ -99,7 +106,7 @@ class Faults:
         column = self.columns.get(field, field)
         told = [None] * len(rows) if values is None else values.take(pa.array(rows)).cast(pa.string()).to_pylist()
         for row, value in zip(rows.tolist(), told, strict=True):
-            safe = self.safe_value(column, value)
+            safe = self.safe_value(field if field in self.personal else column, value)
             self.problems[row] = Problem(reason=reason, field=column, value=safe, remedy=REMEDIES[reason])
 
     def safe_value(self, column: str, value: Any) -> str | None:

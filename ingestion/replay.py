@@ -39,11 +39,14 @@ class Replay:
             chosen = quarantine.filter(pc.equal(quarantine.column("reason"), self.reason))
         files: list[SourceFile] = []
         lines: dict[int, tuple[int, ...]] = {}
-        for file in plan.files:
+        label_files = {}
+        for index, file in enumerate(plan.files):
             rows = chosen.filter(pc.equal(chosen.column("source_file"), file.name))
             if rows.num_rows == 0:
                 continue
             _check_bytes(plan.parent, file.name, file.sha256)
+            if index in plan.label_files:
+                label_files[len(files)] = plan.label_files[index]
             lines[len(files)] = tuple(sorted(set(rows.column("line").to_pylist())))
             files.append(file)
         if not files:
@@ -51,11 +54,10 @@ class Replay:
                 f"None of these files has a row in quarantine{f' for {self.reason}' if self.reason else ''}.",
                 remedy="See `ringfence data quarantine list` for files and reasons.",
             )
-        has_label_file = plan.has_label_file and files[-1] is plan.files[-1]
         names = pa.array([file.name for file in files])
         all_rows = quarantine.filter(pc.is_in(quarantine.column("source_file"), value_set=names)).num_rows
         partial = self.reason is not None and sum(map(len, lines.values())) < all_rows
-        return replace(plan, files=tuple(files), has_label_file=has_label_file, lines=lines, partial=partial)
+        return replace(plan, files=tuple(files), label_files=label_files, lines=lines, partial=partial)
 
 
 def same_quarantine(parent: Snapshot, plan: IngestPlan, bad: DataFrame) -> bool:

@@ -5,7 +5,8 @@ snapshots/snap-<16 hex>/
   transactions/      TRANSACTION_AT_REST + entity_<role>, sorted by the sequence over the files in name order
   features/          transaction_id + one float32 column a feature, row for row with transactions
   entities/          ENTITY by entity_id
-  labels/            LABEL, explicit and matured, in sequence order
+  labels/            LABEL, explicit and matured, in sequence order; those of entities have no transaction_id
+  rates/             RATE (ingestion/rates.py), where the mapping names rates
   quarantine/        QUARANTINE (may be absent)
   profile.json       what the last days look like, and the drift against the parent
   links/             LINK by (a_id, b_id, rule, identifier, known_at); absent, as the two below, without link rules
@@ -15,7 +16,7 @@ snapshots/snap-<16 hex>/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from ingestion.artifacts import read_parquet, verify
 from ingestion.contracts import COMPONENT, HUB, LABEL_ORIGINS, LINK
 from ingestion.errors import DataContractError
 from ingestion.features.spec import FeatureSpec
-from ingestion.labels import LabelEvents
+from ingestion.labels import EntityLabelEvents, LabelEvents
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.rates import Rates
 from ingestion.resolution.components import component_table, holding
 from ingestion.workspace import Workspace
 
@@ -115,6 +117,12 @@ class Snapshot:
         """Labels, explicit and matured, in sequence order."""
         return read_parquet(self.path / "labels")
 
+    @cached_property
+    def rates(self) -> Rates | None:
+        """Rates into the base currency, None when the mapping names none."""
+        base = self.manifest.get("base_currency")
+        return None if base is None else Rates.at(self.path / "rates", str(base))
+
     def quarantine(self) -> pa.Table | None:
         """Quarantined rows, None when there are none."""
         folder = self.path / "quarantine"
@@ -181,6 +189,41 @@ class Snapshot:
             outcome=table.column("outcome").to_numpy(),
             entity=entity,
             roles=self.roles,
+        )
+
+    @cached_property
+    def feature_arrays(self) -> TransactionArrays:
+        """The numeric columns as features see them: amounts in the base currency where a rate was known."""
+        arrays, rates = self.arrays, self.rates
+        if rates is None:
+            return arrays
+        base = self.transactions(["amount_base_minor"]).column("amount_base_minor")
+        has_rate = pc.is_valid(base).to_numpy()
+        currencies = tuple(sorted({*arrays.currencies, rates.base}))
+        codes = np.asarray([currencies.index(code) for code in arrays.currencies], np.int64)[arrays.currency]
+        return replace(
+            arrays,
+            amount_minor=np.where(has_rate, pc.fill_null(base, 0).to_numpy(), arrays.amount_minor),
+            currency=np.where(has_rate, currencies.index(rates.base), codes),
+            currencies=currencies,
+        )
+
+    @cached_property
+    def entity_label_events(self) -> EntityLabelEvents:
+        """Labels of entities in order of `known_at`, then type and key."""
+        table = self.labels()
+        table = table.filter(pc.is_valid(table.column("entity_key")))
+        entities = self.entities()
+        names = pc.binary_join_element_wise(entities.column("type"), entities.column("key"), ":").combine_chunks()
+        wanted = pc.binary_join_element_wise(table.column("entity_type"), table.column("entity_key"), ":")
+        entity = pc.index_in(wanted.combine_chunks(), value_set=names)
+        origin = pc.index_in(table.column("origin").combine_chunks(), value_set=pa.array(LABEL_ORIGINS))
+        return EntityLabelEvents(
+            entity=entities.column("entity_id").take(entity).to_numpy().astype(np.int64),
+            known_at=_microseconds(table.column("known_at")),
+            is_fraud=pc.equal(table.column("label"), "fraud").to_numpy(),
+            origin=origin.to_numpy(zero_copy_only=False).astype(np.int64),
+            for_training=pc.fill_null(table.column("for_training"), True).to_numpy(),
         )
 
     @cached_property

@@ -41,7 +41,7 @@ def source_bytes(source: Path) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) -> SourceFile:
+def open_file(path: Path, *, delimiter: str = ",", encoding: str = "utf-8", sha256: str | None = None) -> SourceFile:
     """Look at one file: its hash, its columns, and what vouches for its bytes.
 
     Raises `DamagedFile` when it cannot be read, or is not what its sidecar says (`ingestion/sidecar.py`).
@@ -58,7 +58,7 @@ def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) ->
         columns, row_groups, num_rows = look.columns, look.row_groups, sum(look.row_groups)
         verified_by = verified_by or ("page checksums" if look.has_checksums else None)
     else:
-        columns, num_rows = csv_header(path, name, delimiter)
+        columns, num_rows = csv_header(path, name, delimiter, encoding)
     repeated = {column for column in columns if columns.count(column) > 1}
     if repeated:
         raise DataContractError(
@@ -73,6 +73,7 @@ def open_file(path: Path, *, delimiter: str = ",", sha256: str | None = None) ->
         num_rows=num_rows,
         verified_by=verified_by,
         row_groups=row_groups,
+        encoding=encoding,
     )
 
 

@@ -14,7 +14,16 @@ import structlog
 
 from ingestion.contracts import PartyRef
 from ingestion.errors import GraphUnavailable, RetryLater
-from ingestion.graph.store import GraphContents, GraphNode, GraphStore, GraphTransaction, Neighborhood
+from ingestion.graph.store import (
+    GraphContents,
+    GraphNode,
+    GraphPath,
+    GraphStore,
+    GraphTransaction,
+    Neighborhood,
+    Rings,
+    SharedIdentifiers,
+)
 
 #: Between two looks for a server that is away; longer than one of its reads may take.
 PAUSE_SECONDS = 5.0
@@ -103,6 +112,22 @@ class ResilientStore:
     def neighborhood(self, ref: PartyRef, *, as_of: int, hops: int = 1, limit: int = 50) -> Neighborhood:
         """See `GraphStore`; `stale` when the snapshot answered."""
         return self._read(lambda store: store.neighborhood(ref, as_of=as_of, hops=hops, limit=limit))
+
+    def shortest_path(self, a: PartyRef, b: PartyRef, *, as_of: int, max_hops: int = 4) -> GraphPath:
+        """See `GraphStore`; `stale` when the snapshot answered."""
+        return self._read(lambda store: store.shortest_path(a, b, as_of=as_of, max_hops=max_hops))
+
+    def shared_identifiers(self, ref: PartyRef, *, as_of: int, limit: int = 50) -> SharedIdentifiers:
+        """See `GraphStore`; `stale` when the snapshot answered."""
+        return self._read(lambda store: store.shared_identifiers(ref, as_of=as_of, limit=limit))
+
+    def rings(
+        self, ref: PartyRef, *, as_of: int, max_length: int = 4, limit: int = 50, in_time_order: bool = False
+    ) -> Rings:
+        """See `GraphStore`; `stale` when the snapshot answered."""
+        return self._read(
+            lambda store: store.rings(ref, as_of=as_of, max_length=max_length, limit=limit, in_time_order=in_time_order)
+        )
 
     def canonical_hash(self) -> str:
         """See `GraphStore`."""

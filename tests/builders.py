@@ -23,6 +23,7 @@ from ingestion.contracts import (
     ENTITY,
     LABEL,
     LABEL_ORIGINS,
+    LINK,
     MICROSECONDS_PER_DAY,
     TIMESTAMP,
     TRANSACTION,
@@ -92,6 +93,15 @@ def label(transaction_id: str, known_at: int, value: str = "fraud", *, origin: s
     }
 
 
+def link(
+    a: str, b: str, known_at: int, *, rule: str = "same-device", identifier: str = "device:d", **fields: Any
+) -> Row:
+    """A logical link row; `revoked_at` and `reason` as fields."""
+    ends = sorted((a, b), key=str.encode)
+    row = {"rule": rule, "identifier": identifier, "known_at": known_at, "shared_at": known_at}
+    return row | {"a": ends[0], "b": ends[1], "revoked_at": None, "reason": None, "hub_at": None} | fields
+
+
 def build_snapshot(
     workspace: Workspace,
     rows: Sequence[Row] | pa.Table,
@@ -105,11 +115,13 @@ def build_snapshot(
     alert_party: str = "source",
     mapping: Row | None = None,
     unreviewed_alerts: Collection[str] = (),
+    links: Sequence[Row] = (),
     set_current: bool = True,
 ) -> Snapshot:
     """Publish a snapshot of the rows and labels, after the parent's when there is one, as an ingest would.
 
     Entities keep the parent's ids; `batch` is 1, or the parent's plus one. Labels mature after `maturity_days`.
+    `links` (see `link`) are all that it has, its parent's are not kept.
     `mapping` is what the manifest holds (`Mapping.as_dict()`), for code that reads it.
     """
     before = parent.transactions(TRANSACTION.names) if parent else TRANSACTION.empty_table()
@@ -130,7 +142,9 @@ def build_snapshot(
     rows_hash = _rows_hash(table.select(TRANSACTION.names))
     parent_id = parent.id if parent else None
     labels_hash = _rows_hash(all_labels)
-    snapshot_id = "snap-" + short_hash([rows_hash, labels_hash, wide_spec.as_dict(), parent_id, lineage], length=16)
+    snapshot_id = "snap-" + short_hash(
+        [rows_hash, labels_hash, wide_spec.as_dict(), parent_id, lineage, *links], length=16
+    )
     manifest = {
         "id": snapshot_id,
         "lineage": lineage,
@@ -159,6 +173,8 @@ def build_snapshot(
         write_parquet(features, folder / "features" / "part-0.parquet")
         write_parquet(entities, folder / "entities" / "part-0.parquet")
         write_parquet(all_labels, folder / "labels" / "part-0.parquet")
+        if links:
+            write_parquet(_links(links, entities), folder / "links" / "part-0.parquet")
         path = publish(folder, workspace.snapshots / snapshot_id, manifest, fail_point="snapshot")
     if set_current:
         workspace.set_current_snapshot(snapshot_id)
@@ -285,6 +301,19 @@ def _entities(table: pa.Table, roles: tuple[str, ...], parent: Snapshot | None) 
         for (kind, key), dense in known.items()
     ]
     return pa.Table.from_pylist(rows, schema=ENTITY), entity_NR
+
+
+def _links(links: Sequence[Row], entities: pa.Table) -> pa.Table:
+    dense = {f"{row['type']}:{row['key']}": row["entity_id"] for row in entities.to_pylist()}
+    rows = []
+    for one in links:
+        ends = {}
+        for name in ("a", "b"):
+            ref = PartyRef.parse(one[name])
+            ends |= {f"{name}_id": dense[one[name]], f"{name}_type": ref.type, f"{name}_key": ref.key}
+        rows.append({key: value for key, value in one.items() if key not in ("a", "b")} | ends)
+    rows.sort(key=lambda row: (row["a_id"], row["b_id"], row["rule"], row["identifier"], row["known_at"]))
+    return pa.Table.from_pylist(rows, schema=LINK)
 
 
 def _with_matured(table: pa.Table, explicit: pa.Table, maturity_days: int, unreviewed: Collection[str]) -> pa.Table:

@@ -26,7 +26,7 @@ from ingestion.graph.neo4j_store import Neo4jStore
 from ingestion.graph.snapshot_store import SnapshotStore
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
-from tests.builders import DAY, START, Row, build_snapshot, random_rows, transaction
+from tests.builders import DAY, START, Row, build_snapshot, link, random_rows, transaction
 
 # Half the processor time of a start; a load of test size gains nothing from the second compiler.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
@@ -60,6 +60,32 @@ HAND_MADE: list[Row] = [
     transaction("tie-～", START + 7 * MINUTE, "account:ht", "merchant:ho", 1),
     transaction("tie-😀", START + 7 * MINUTE, "account:ht", "merchant:ho", 2),
     transaction("tie-z", START + 7 * MINUTE, "account:ht", "merchant:ho", 3),
+]
+
+#: Rings: ra -> rb -> rc -> ra in time order, ra -> rb -> ra against it (`r4` came before `r1`); what was declined or
+#: taken back moves no money. Shared: `device:rd` by ra, rb and rc. `rx` is linked with ra alone, until minute 30.
+HAND_MADE += [
+    transaction("r4", START + 10 * MINUTE, "account:rb", "account:ra", 10, kind="transfer"),
+    transaction("r1", START + 11 * MINUTE, "account:ra", "account:rb", 11, kind="transfer", parties=["device:rd"]),
+    transaction("r2", START + 12 * MINUTE, "account:rb", "account:rc", 12, kind="transfer", parties=["device:rd"]),
+    transaction("r3", START + 13 * MINUTE, "account:rc", "account:ra", 13, kind="transfer", parties=["device:rd"]),
+    transaction("r5", START + 14 * MINUTE, "account:rc", "account:ra", 14, kind="transfer", outcome="declined"),
+    transaction("r6", START + 15 * MINUTE, "account:ra", "account:rc", 13, kind="refund", refers_to="r3"),
+    transaction("r7", START + 16 * MINUTE, "account:rx", "merchant:rm", 17),
+]
+LINKED_AT, REVOKED_AT = START + 20 * MINUTE, START + 30 * MINUTE
+HAND_MADE_LINKS = [
+    link(
+        "account:ra",
+        "account:rx",
+        LINKED_AT,
+        rule="same-mail",
+        identifier="email:e",
+        revoked_at=REVOKED_AT,
+        reason="hub",
+    ),
+    link("account:rb", "account:ra", START + 12 * MINUTE, identifier="device:rd"),
+    link("account:rc", "account:ra", START + 13 * MINUTE, identifier="device:rd"),
 ]
 
 _ODD = (
@@ -150,8 +176,9 @@ def loaded_graph() -> LoadedGraph:
         atexit.register(server.stop, workspace)
     rows = _rows_by_batch()
     snapshots: list[Snapshot] = []
-    for batch in rows:
-        snapshots.append(build_snapshot(workspace, batch, parent=snapshots[-1] if snapshots else None))
+    for batch, links in zip(rows, _links_by_batch(), strict=True):
+        parent = snapshots[-1] if snapshots else None
+        snapshots.append(build_snapshot(workspace, batch, parent=parent, links=links))
     try:
         for snapshot in snapshots:
             load_graph(workspace, snapshot, settings, replace=IS_EXTERNAL)
@@ -166,6 +193,15 @@ def loaded_graph() -> LoadedGraph:
         oracle=tuple(SnapshotStore(snapshot) for snapshot in snapshots),
         rows=rows,
     )
+
+
+def _links_by_batch() -> tuple[list[Row], list[Row], list[Row]]:
+    """One is revoked by the second batch, one is not there any more and a new one is; the third keeps all."""
+    revoked = HAND_MADE_LINKS[0]
+    first = [revoked | {"revoked_at": None, "reason": None}, *HAND_MADE_LINKS[1:]]
+    gone = link("account:ra", "merchant:hm", START + 14 * MINUTE, identifier="device:'}) //")
+    new = link("account:rx", "merchant:rm", START + 16 * MINUTE)
+    return [*first, gone], [*HAND_MADE_LINKS, new], [*HAND_MADE_LINKS, new]
 
 
 def _rows_by_batch() -> tuple[list[Row], list[Row], list[Row]]:

@@ -19,6 +19,8 @@ _HEADERS = {
     "transactions": ":START_ID(Entity),:END_ID(Entity),tx:string,event_time:long,known_at:long,available_at:long,"
     "amount_minor:long,currency:string,kind:string,outcome:string,refers_to:string,parties:string[],batch:long",
     "uses": ":START_ID(Entity),:END_ID(Entity),first_known_at:long,batch:long",
+    "links": ":START_ID(Entity),:END_ID(Entity),rule:string,identifier:string,known_at:long,revoked_at:long,"
+    "reason:string,batch:long,until_batch:long",
 }
 
 
@@ -31,6 +33,7 @@ def import_rows(rows: GraphRows, home: Path, jars: ServerJars, settings: GraphSe
         "entities": rows.entities.set_column(3, "label", _labels(rows.entities.column("type"), delimiter)),
         "transactions": _joined(rows.transactions, delimiter),
         "uses": rows.uses,
+        "links": rows.links,
     }
     for name, table in tables.items():
         (folder / f"{name}-header.csv").write_text(_HEADERS[name] + "\n", encoding="ascii")
@@ -52,6 +55,7 @@ def import_rows(rows: GraphRows, home: Path, jars: ServerJars, settings: GraphSe
             f"--nodes={sources['entities']}",
             f"--relationships=TRANSACTED={sources['transactions']}",
             f"--relationships=USES={sources['uses']}",
+            f"--relationships=SAME_AS={sources['links']}",
         ],
     )
     for path in folder.iterdir():

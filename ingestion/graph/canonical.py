@@ -1,7 +1,7 @@
 """The canonical hash of a graph: equal for equal logical content, whatever the store, the order or the batches.
 
 It is the sum, modulo 2^256, of the SHA-256 of each canonical row: entities by `type:key`, transactions with all
-their fields, uses with their first time. Dense ids and batches are no part of it.
+their fields, uses with their first time, links with their period. Dense ids and batches are no part of it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,12 @@ class CanonicalHash:
     def use(self, user: str, used: str, first_known_at: int) -> None:
         """One pair of user and used."""
         self._add("use", user, used, first_known_at)
+
+    def link(
+        self, a: str, b: str, rule: str, identifier: str, known_at: int, revoked_at: int | None, reason: str | None
+    ) -> None:
+        """One period of a link."""
+        self._add("link", a, b, rule, identifier, known_at, revoked_at, reason)
 
     def merge(self, other: CanonicalHash) -> None:
         """Add all rows of another one."""

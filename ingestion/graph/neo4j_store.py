@@ -16,16 +16,28 @@ from ingestion.graph.driver import connect, graph_errors
 from ingestion.graph.endpoint import Endpoint
 from ingestion.graph.queries import Marker
 from ingestion.graph.store import (
+    HUB_LINKS,
+    MAX_LIMIT,
     MAX_NODES,
     MAX_TRANSACTIONS,
+    Capped,
     GraphContents,
+    GraphLink,
     GraphNode,
+    GraphPath,
     GraphTransaction,
     GraphUse,
     Neighborhood,
+    Ring,
+    Rings,
+    SharedIdentifier,
+    SharedIdentifiers,
     check_limit,
     check_neighborhood,
+    check_path,
+    check_rings,
 )
+from ingestion.graph.walks import Step, find_path, find_rings
 
 _KEYS_A_READ = 100
 
@@ -65,6 +77,7 @@ class Neo4jStore:
         entities = self._scan(queries.COUNT_ENTITIES, parameters)
         sums = self._scan(queries.SUM_TRANSACTIONS, parameters)
         ((uses,),) = self._scan(queries.COUNT_USES, parameters)
+        ((links,),) = self._scan(queries.COUNT_LINKS, parameters)
         return GraphContents(
             lineage=self.marker.lineage,
             batch=self.batch,
@@ -72,6 +85,7 @@ class Neo4jStore:
             entities={queries.type_of(label): count for label, count in entities},
             transactions=sum(count for _, count, _ in sums),
             uses=uses,
+            links=links,
             amount_minor={currency: total for currency, _, total in sums},
         )
 
@@ -127,13 +141,91 @@ class Neo4jStore:
                 for row in sorted(transactions.values(), key=lambda row: (row[5], row[3], row[0]), reverse=True)
             ),
             uses=tuple(
-                GraphUse(user=PartyRef.parse(user), used=PartyRef.parse(used), first_known_at=first_known_at)
+                _use(user, used, first_known_at)
                 for first_known_at, user, used in sorted(
                     ((first_known_at, *ends) for ends, first_known_at in uses.items()), reverse=True
                 )
             ),
             capped=tuple(PartyRef.parse(key) for key in ordered if key in capped),
         )
+
+    def shortest_path(self, a: PartyRef, b: PartyRef, *, as_of: int, max_hops: int = 4) -> GraphPath:
+        """See `GraphStore`."""
+        check_path(max_hops)
+        found = find_path(
+            str(a),
+            str(b),
+            max_hops,
+            steps=lambda keys: self._steps(keys, as_of),
+            num_links=lambda keys: self._num_links(keys, as_of),
+        )
+        return GraphPath(
+            a=a,
+            b=b,
+            as_of=as_of,
+            nodes=tuple(PartyRef.parse(key) for key in found.entities),
+            steps=tuple(found.steps),
+            skipped=_capped(found.skipped),
+            is_complete=found.is_complete,
+        )
+
+    def shared_identifiers(self, ref: PartyRef, *, as_of: int, limit: int = 50) -> SharedIdentifiers:
+        """See `GraphStore`."""
+        check_limit(limit, MAX_LIMIT)
+        parameters = {"key": str(ref), "as_of": as_of, "batch": self.batch, "limit": limit}
+        ((shared, num_identifiers),) = self._read(queries.SHARED_IDENTIFIERS, parameters)
+        holders = dict(self._read(queries.HOLDERS, parameters | {"keys": [key for key, _, _ in shared]}))
+        links, num_links = self._links([str(ref)], as_of, limit).get(str(ref), ([], 0))
+        return SharedIdentifiers(
+            center=ref,
+            as_of=as_of,
+            identifiers=tuple(
+                SharedIdentifier(
+                    identifier=PartyRef.parse(key),
+                    first_known_at=first_known_at,
+                    num_holders=num_holders,
+                    holders=tuple(_use(user, key, known_at) for user, known_at in holders[key]),
+                )
+                for key, first_known_at, num_holders in shared
+            ),
+            num_identifiers=num_identifiers,
+            links=tuple(links),
+            num_links=num_links,
+        )
+
+    def rings(
+        self, ref: PartyRef, *, as_of: int, max_length: int = 4, limit: int = 50, in_time_order: bool = False
+    ) -> Rings:
+        """See `GraphStore`."""
+        check_rings(max_length, limit)
+        found = find_rings(
+            str(ref),
+            max_length,
+            limit,
+            moves=lambda keys, outward: self._moves(keys, as_of, outward),
+            in_time_order=in_time_order,
+        )
+        return Rings(
+            center=ref,
+            as_of=as_of,
+            rings=tuple(
+                Ring(entities=tuple(map(PartyRef.parse, entities)), transactions=tuple(transactions))
+                for entities, transactions in found.rings
+            ),
+            capped=_capped(found.capped),
+            is_complete=found.is_complete,
+        )
+
+    def warm_up(self) -> None:
+        """Have every read planned, so that the first one that somebody waits for is as fast as the next."""
+        nobody = PartyRef(type="account", key="-")
+        self.transaction("-", as_of=0)
+        self.transactions(nobody, as_of=0)
+        self.shared_identifiers(nobody, as_of=0)
+        self.rings(nobody, as_of=0)
+        for _ in self._expand([str(nobody)], 0, 1):
+            pass
+        self._steps([str(nobody)], 0)
 
     def canonical_hash(self) -> str:
         """See `GraphStore`."""
@@ -156,8 +248,19 @@ class Neo4jStore:
                 total.use(user, used, first_known_at)
             return total
 
+        def links(records: Iterable[neo4j.Record]) -> CanonicalHash:
+            total = CanonicalHash()
+            for record in records:
+                total.link(*record)
+            return total
+
         total = CanonicalHash()
-        parts = ((queries.ALL_ENTITIES, entities), (queries.ALL_TRANSACTIONS, transactions), (queries.ALL_USES, uses))
+        parts = (
+            (queries.ALL_ENTITIES, entities),
+            (queries.ALL_TRANSACTIONS, transactions),
+            (queries.ALL_USES, uses),
+            (queries.ALL_LINKS, links),
+        )
         for text, fold in parts:
             with graph_errors(self._endpoint):
                 part = queries.fold_read(self._driver, self._endpoint.database, text, {"batch": self.batch}, fold)
@@ -174,6 +277,38 @@ class Neo4jStore:
             part = keys[start : start + _KEYS_A_READ]
             parameters = {"keys": part, "as_of": as_of, "batch": self.batch, "limit": limit}
             yield from sorted(self._read(queries.EXPAND, parameters), key=lambda row: part.index(row[0]))
+
+    def _steps(self, keys: Sequence[str], as_of: int) -> dict[str, list[Step]]:
+        """What leads on from each entity, the newest `HUB_LINKS` of each kind."""
+        links = self._links(keys, as_of, HUB_LINKS)
+        return {
+            key: [
+                *map(_transaction, newest),
+                *(_use(*row) for row in newest_uses),
+                *links.get(key, ([], 0))[0],
+            ]
+            for key, newest, newest_uses in self._expand(keys, as_of, HUB_LINKS)
+        }
+
+    def _links(self, keys: Sequence[str], as_of: int, limit: int) -> dict[str, tuple[list[GraphLink], int]]:
+        """The newest links that hold of each entity, and how many do."""
+        return {
+            key: ([_link(row) for row in newest], total)
+            for key, newest, total in self._read_by_key(queries.LINKS_OF, keys, as_of, limit)
+        }
+
+    def _moves(self, keys: Sequence[str], as_of: int, outward: bool) -> dict[str, tuple[list[GraphTransaction], int]]:
+        """The newest moves of money out of or into each entity, and how many there are."""
+        text = queries.MOVES_OUT if outward else queries.MOVES_IN
+        return {
+            key: ([_transaction(row) for row in newest], total)
+            for key, newest, total in self._read_by_key(text, keys, as_of, HUB_LINKS)
+        }
+
+    def _read_by_key(self, text: str, keys: Sequence[str], as_of: int, limit: int) -> Iterable[tuple[Any, ...]]:
+        for start in range(0, len(keys), _KEYS_A_READ):
+            part = keys[start : start + _KEYS_A_READ]
+            yield from self._read(text, {"keys": part, "as_of": as_of, "batch": self.batch, "limit": limit})
 
     def _num_links(self, keys: Sequence[str], as_of: int) -> dict[str, int]:
         """Transactions and uses of each entity that was known by then."""
@@ -197,6 +332,19 @@ class Neo4jStore:
 
 def _node(key: str, hops: int, num_links: int) -> GraphNode:
     return GraphNode(ref=PartyRef.parse(key), hops=hops, num_links=num_links)
+
+
+def _use(user: str, used: str, first_known_at: int) -> GraphUse:
+    return GraphUse(user=PartyRef.parse(user), used=PartyRef.parse(used), first_known_at=first_known_at)
+
+
+def _link(row: Sequence[Any]) -> GraphLink:
+    a, b, rule, identifier, known_at = row
+    return GraphLink(a=PartyRef.parse(a), b=PartyRef.parse(b), rule=rule, identifier=identifier, known_at=known_at)
+
+
+def _capped(totals: dict[str, int]) -> tuple[Capped, ...]:
+    return tuple(Capped(ref=PartyRef.parse(key), total=totals[key]) for key in sorted(totals))
 
 
 def _transaction(row: Sequence[Any]) -> GraphTransaction:

@@ -11,7 +11,7 @@ from ingestion.workspace import Workspace
 
 
 def open_graph_store(workspace: Workspace, settings: Settings, snapshot: Snapshot | None = None) -> Neo4jStore:
-    """The graph store of a workspace, its own server started when it does not run. Close it.
+    """The graph store of a workspace, its own server started when it does not run and has a store. Close it.
 
     Args:
         snapshot: reads see what this snapshot holds; without it, all that the store holds.
@@ -19,11 +19,17 @@ def open_graph_store(workspace: Workspace, settings: Settings, snapshot: Snapsho
     Raises `GraphUnavailable` when the server does not answer or does not hold the snapshot, `RetryLater` when it
     cannot be started. A caller that must go on then reads from `SnapshotStore(snapshot, stale=True)`.
     """
+    if not settings.graph.uri and not server.has_store(workspace):
+        raise GraphUnavailable(
+            f"{workspace.graph} holds no graph store: it was never loaded, or was removed.",
+            remedy="Run `ringfence nightly` (or `data ingest`): it loads the graph.",
+        )
     endpoint = server.ensure_running(workspace, settings)
     store = Neo4jStore(endpoint, batch=None if snapshot is None else snapshot.manifest["batch"])
     try:
         if snapshot is not None:
             _require(store, snapshot)
+        store.warm_up()
         return store
     except BaseException:
         store.close()

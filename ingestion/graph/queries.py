@@ -6,7 +6,9 @@ checked. A read runs in READ mode with a time and row limit, after `EXPLAIN` sai
 Model: `(:Entity:<Type> {id, key, batch})`, key is `type:key`; `[:TRANSACTED {tx, event_time, known_at,
 available_at, amount_minor, currency, kind, outcome, refers_to, parties, batch}]`, parties as `type:key`, absent when
 there are none; `[:USES {first_known_at, batch}]`, set once: when a later batch brings an earlier first time, a
-second relationship holds it, so that a release that reads up to an earlier batch still sees what it saw.
+second relationship holds it, so that a release that reads up to an earlier batch still sees what it saw;
+`[:SAME_AS {rule, identifier, known_at, revoked_at, reason, batch, until_batch}]`, one for each state of a link: a batch
+that revokes a link, or no longer has it, sets `until_batch` on the old state and makes a new one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, TypeVar, cast
 import neo4j
 from neo4j.exceptions import ClientError, IncompleteCommit
 
-from ingestion.errors import DataContractError, GraphUnavailable, IngestionError
+from ingestion.errors import DataContractError, GraphTimeout, IngestionError
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, Any]
@@ -60,17 +62,40 @@ UPSERT_USES = """
 UNWIND $rows AS row
 MATCH (user:Entity {id: row[0]})
 MATCH (used:Entity {id: row[1]})
-WHERE NOT EXISTS { MATCH (user)-[known:USES]->(used) WHERE known.first_known_at <= row[2] }
-CREATE (user)-[:USES {first_known_at: row[2], batch: row[3]}]->(used)
+WHERE NOT EXISTS {
+  MATCH (user)-[known:USES]->(used) WHERE known.first_known_at <= row[2] AND known.batch <= row[3]
+}
+MERGE (user)-[:USES {first_known_at: row[2], batch: row[3]}]->(used)
 """
-WRITE_MARKER = """
+#: Rows in the order of `ingestion.graph.rows.LINK_COLUMNS`.
+UPSERT_LINKS = """
+UNWIND $rows AS row
+MATCH (a:Entity {id: row[0]})
+MATCH (b:Entity {id: row[1]})
+MERGE (a)-[l:SAME_AS {rule: row[2], identifier: row[3], known_at: row[4], batch: row[7]}]->(b)
+ON CREATE SET l.revoked_at = row[5], l.reason = row[6], l.until_batch = row[8]
+"""
+#: A later batch ended these states: rows are links with their `batch` and `until_batch`.
+END_LINKS = """
+UNWIND $rows AS row
+MATCH (a:Entity {id: row[0]})
+MATCH (a)-[l:SAME_AS {rule: row[2], identifier: row[3], known_at: row[4], batch: row[7]}]->(:Entity {id: row[1]})
+WHERE l.until_batch IS NULL
+SET l.until_batch = row[8]
+"""
+#: Every link is sent again with this batch: what older batches brought ends.
+END_OLDER_LINKS = """
+MATCH ()-[l:SAME_AS]->() WHERE l.until_batch IS NULL AND l.batch < $batch
+WITH l LIMIT $limit SET l.until_batch = $batch RETURN count(*) AS ended
+"""
+_WRITE_MARKER = """
 MERGE (m:RingfenceGraph {one: 1})
-SET m.lineage = $lineage, m.batch = $batch, m.snapshot_id = $snapshot_id
+SET m.lineage = $lineage, m.batch = $batch, m.snapshot_id = $snapshot_id, m.loading = $loading
 """
 DELETE_SOME = "MATCH (n) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS deleted"
 IS_EMPTY = "RETURN NOT EXISTS { MATCH (n) RETURN n } AS is_empty"
 
-_MARKER = "MATCH (m:RingfenceGraph) RETURN m.lineage, m.batch, m.snapshot_id"
+_MARKER = "MATCH (m:RingfenceGraph) RETURN m.lineage, m.batch, m.snapshot_id, m.loading"
 _TRANSACTION_LIST = """[t.tx, startNode(t).key, endNode(t).key, t.event_time, t.known_at, t.available_at,
   t.amount_minor, t.currency, t.kind, t.outcome, t.refers_to, coalesce(t.parties, [])]"""
 _VISIBLE = "t.available_at <= $as_of AND t.batch <= $batch"
@@ -117,6 +142,69 @@ CALL (e) {{
 }}
 RETURN key, num_as_end + num_as_party, num_uses
 """
+_LINK_VISIBLE = "l.batch <= $batch AND (l.until_batch IS NULL OR l.until_batch > $batch)"
+_LINK_HOLDS = f"{_LINK_VISIBLE} AND l.known_at <= $as_of AND (l.revoked_at IS NULL OR l.revoked_at > $as_of)"
+LINKS_OF = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)-[l:SAME_AS]-() WHERE {_LINK_HOLDS}
+  WITH startNode(l).key AS a, endNode(l).key AS b, l
+  ORDER BY l.known_at DESC, l.rule DESC, l.identifier DESC, a DESC, b DESC LIMIT $limit
+  RETURN collect([a, b, l.rule, l.identifier, l.known_at]) AS links
+}}
+CALL (e) {{ MATCH (e)-[l:SAME_AS]-() WHERE {_LINK_HOLDS} RETURN count(l) AS num_links }}
+RETURN key, links, num_links
+"""
+#: The money that moves: neither declined nor taken back, and to somebody else.
+_MOVES = f"{_VISIBLE} AND t.outcome = 'approved' AND NOT t.kind IN ['refund', 'reversal'] AND other <> e"
+
+MOVES_OUT = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)-[t:TRANSACTED]->(other) WHERE {_MOVES}
+  WITH t {_NEWEST_FIRST}
+  RETURN collect({_TRANSACTION_LIST}) AS transactions
+}}
+CALL (e) {{ MATCH (e)-[t:TRANSACTED]->(other) WHERE {_MOVES} RETURN count(t) AS num_moves }}
+RETURN key, transactions, num_moves
+"""
+MOVES_IN = f"""
+UNWIND $keys AS key
+MATCH (e:Entity {{key: key}})
+CALL (e) {{
+  MATCH (e)<-[t:TRANSACTED]-(other) WHERE {_MOVES}
+  WITH t {_NEWEST_FIRST}
+  RETURN collect({_TRANSACTION_LIST}) AS transactions
+}}
+CALL (e) {{ MATCH (e)<-[t:TRANSACTED]-(other) WHERE {_MOVES} RETURN count(t) AS num_moves }}
+RETURN key, transactions, num_moves
+"""
+SHARED_IDENTIFIERS = """
+MATCH (e:Entity {key: $key})-[u:USES]->(i:Entity)
+WHERE u.first_known_at <= $as_of AND u.batch <= $batch AND i <> e
+WITH e, i, min(u.first_known_at) AS first_known_at
+CALL (e, i) {
+  MATCH (user:Entity)-[x:USES]->(i) WHERE x.first_known_at <= $as_of AND x.batch <= $batch AND user <> e
+  RETURN count(DISTINCT user) AS num_holders
+}
+WITH i, first_known_at, num_holders ORDER BY first_known_at DESC, i.key DESC
+WHERE num_holders > 0
+WITH collect([i.key, first_known_at, num_holders]) AS shared
+RETURN shared[..$limit], size(shared)
+"""
+HOLDERS = """
+UNWIND $keys AS key
+MATCH (i:Entity {key: key})
+CALL (i) {
+  MATCH (user:Entity)-[x:USES]->(i) WHERE x.first_known_at <= $as_of AND x.batch <= $batch AND user.key <> $key
+  WITH user.key AS user, min(x.first_known_at) AS first_known_at
+  ORDER BY first_known_at DESC, user DESC LIMIT $limit
+  RETURN collect([user, first_known_at]) AS holders
+}
+RETURN key, holders
+"""
 COUNT_ENTITIES = """
 MATCH (e:Entity) WHERE e.batch <= $batch
 UNWIND [name IN labels(e) WHERE name <> 'Entity'] AS label
@@ -130,6 +218,11 @@ COUNT_USES = """
 MATCH (user:Entity)-[u:USES]->(used:Entity) WHERE u.batch <= $batch
 WITH user, count(DISTINCT used) AS num_used
 RETURN sum(num_used)
+"""
+COUNT_LINKS = f"MATCH ()-[l:SAME_AS]->() WHERE {_LINK_VISIBLE} RETURN count(l)"
+ALL_LINKS = f"""
+MATCH (a:Entity)-[l:SAME_AS]->(b:Entity) WHERE {_LINK_VISIBLE}
+RETURN a.key, b.key, l.rule, l.identifier, l.known_at, l.revoked_at, l.reason
 """
 ALL_ENTITIES = "MATCH (e:Entity) WHERE e.batch <= $batch RETURN e.key"
 ALL_TRANSACTIONS = f"MATCH ()-[t:TRANSACTED]->() WHERE t.batch <= $batch RETURN {_TRANSACTION_LIST}"
@@ -145,11 +238,13 @@ class ReadRefused(IngestionError):
 
 @dataclass(frozen=True)
 class Marker:
-    """What the store was last brought to; batch 0 while the first load is under way."""
+    """What the store was last brought to; batch 0 while the first load is under way. `loading` is the snapshot whose
+    rows are being added to it, or were when that load died."""
 
     lineage: str
     batch: int
     snapshot_id: str
+    loading: str | None = None
 
 
 def label_of(entity_type: str) -> str:
@@ -186,7 +281,7 @@ def run_read(
     max_rows: int = MAX_ROWS,
 ) -> list[tuple[Any, ...]]:
     """Rows of a statement that only reads. Raises `ReadRefused` for any other, or above `max_rows`, and
-    `GraphUnavailable` when it takes too long."""
+    `GraphTimeout` when it takes too long."""
 
     def collect(records: Iterable[neo4j.Record]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
@@ -221,7 +316,7 @@ def fold_read(
         except ClientError as error:
             if error.code is not None and "TransactionTimedOut" in error.code:
                 what = f"A graph read took over {timeout:g} s and was ended."
-                raise GraphUnavailable(what, remedy="Ask for fewer hops or a lower limit.") from error
+                raise GraphTimeout(what, remedy="Ask for fewer hops or a lower limit.") from error
             raise
 
 
@@ -242,6 +337,11 @@ def read_marker(driver: neo4j.Driver, database: str) -> Marker | None:
     """The store's marker, None in a store that was never loaded."""
     rows = run_read(driver, database, _MARKER, {})
     return Marker(*rows[0]) if rows else None
+
+
+def write_marker(driver: neo4j.Driver, database: str, marker: Marker) -> None:
+    """Set the store's marker, in a transaction of its own."""
+    write(driver, database, _WRITE_MARKER, vars(marker))
 
 
 def ping(driver: neo4j.Driver, database: str) -> None:

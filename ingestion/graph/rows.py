@@ -1,4 +1,4 @@
-"""A snapshot as the rows of a graph: entities, transactions and uses, each with the batch that brought it."""
+"""A snapshot as the rows of a graph: entities, transactions, uses and links, each with the batch that brought it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ingestion.compiled import jit
 from ingestion.errors import ArtifactError
+from ingestion.graph.link_states import link_states
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 
@@ -43,16 +44,21 @@ class GraphRows:
     entities: pa.Table
     transactions: pa.Table
     uses: pa.Table
+    links: pa.Table
 
     def after(self, batch: int) -> GraphRows:
-        """The rows of later batches alone."""
+        """The rows of later batches alone, and the links that a later batch ended."""
         keep = [table.filter(pc.greater(table.column("batch"), batch)) for table in (self.entities, self.transactions)]
         uses = self.uses.filter(pc.greater(self.uses.column("batch"), batch))
-        return GraphRows(entities=keep[0], transactions=keep[1], uses=uses)
+        later = pc.or_(
+            pc.greater(self.links.column("batch"), batch),
+            pc.fill_null(pc.greater(self.links.column("until_batch"), batch), False),
+        )
+        return GraphRows(entities=keep[0], transactions=keep[1], uses=uses, links=self.links.filter(later))
 
     @property
     def num_rows(self) -> int:
-        return self.entities.num_rows + self.transactions.num_rows + self.uses.num_rows
+        return sum(table.num_rows for table in (self.entities, self.transactions, self.uses, self.links))
 
 
 def ancestors(workspace: Workspace, snapshot: Snapshot) -> list[Snapshot]:
@@ -79,8 +85,9 @@ def batches_of(snapshot: Snapshot, older: list[Snapshot]) -> Ints:
     return batch
 
 
-def graph_rows(snapshot: Snapshot, batch: Ints) -> GraphRows:
-    """All rows of a snapshot whose transactions came with these batches, (N,)."""
+def graph_rows(snapshot: Snapshot, batch: Ints, older: list[Snapshot]) -> GraphRows:
+    """All rows of a snapshot whose transactions came with these batches, (N,); `older` are its ancestors, newest
+    first, as far as they tell what its links were before."""
     entities = snapshot.entities()
     texts = pc.binary_join_element_wise(entities.column("type"), entities.column("key"), ":").combine_chunks()
     arrays = snapshot.arrays
@@ -88,6 +95,7 @@ def graph_rows(snapshot: Snapshot, batch: Ints) -> GraphRows:
         entities=_entities(entities, texts, arrays.entity, batch),
         transactions=_transactions(snapshot, texts, batch),
         uses=_uses(arrays.entity, arrays.available_at, batch),
+        links=link_states(snapshot, older),
     )
 
 

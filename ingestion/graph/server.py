@@ -91,6 +91,12 @@ def current_lineage(workspace: Workspace) -> str | None:
     return lineage
 
 
+def has_store(workspace: Workspace) -> bool:
+    """Whether the workspace's own server has a store to run on; without one it would start empty."""
+    lineage = current_lineage(workspace)
+    return lineage is not None and (store_folder(workspace, lineage) / "data" / "databases").is_dir()
+
+
 def store_folder(workspace: Workspace, lineage: str | None) -> Path:
     """Home folder of a lineage's store."""
     name = lineage or EMPTY

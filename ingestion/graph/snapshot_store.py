@@ -1,12 +1,14 @@
 """The snapshot as a graph store, read-only: time-sorted arrays, no server.
 
 It is what serving falls back to while Neo4j is away (its answers are then marked `stale`) and the oracle that
-the Neo4j queries are tested against, so it shares no code with them.
+the Neo4j queries are tested against, so it shares no code with them but the walks of `ingestion.graph.walks`,
+which have an oracle of their own in the tests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,17 +18,29 @@ from numpy.typing import NDArray
 from ingestion.contracts import PartyRef
 from ingestion.graph.canonical import CanonicalHash
 from ingestion.graph.incidence import Incidence, Uses
+from ingestion.graph.snapshot_links import SnapshotLinks
 from ingestion.graph.store import (
+    HUB_LINKS,
+    MAX_LIMIT,
     MAX_NODES,
     MAX_TRANSACTIONS,
+    Capped,
     GraphContents,
     GraphNode,
+    GraphPath,
     GraphTransaction,
     GraphUse,
     Neighborhood,
+    Ring,
+    Rings,
+    SharedIdentifier,
+    SharedIdentifiers,
     check_limit,
     check_neighborhood,
+    check_path,
+    check_rings,
 )
+from ingestion.graph.walks import Step, find_path, find_rings
 from ingestion.snapshot import Snapshot
 
 _TEXTS = ["transaction_id", "currency", "kind", "outcome", "refers_to"]
@@ -49,6 +63,7 @@ class SnapshotStore:
         self._id_of = {pair: index for index, pair in enumerate(zip(self._type, self._key, strict=True))}
         self._incidence = Incidence.of(self._arrays.entity, len(self._type))
         self._uses = Uses.of(self._arrays.entity, self._arrays.available_at, self._texts_of_entities, len(self._type))
+        self._links = SnapshotLinks(snapshot)
         table = snapshot.transactions([*_TEXTS, "known_at"])
         self._text = {name: _one_chunk(table.column(name)) for name in _TEXTS}
         self._known_at: NDArray[np.int64] = table.column("known_at").cast(pa.int64()).to_numpy()
@@ -65,6 +80,7 @@ class SnapshotStore:
             entities=dict(Counter(self._type)),
             transactions=len(self._arrays),
             uses=len(self._uses),
+            links=len(self._links),
             amount_minor={code: int(total) for code, total in zip(self._arrays.currencies, amounts, strict=True)},
         )
 
@@ -126,6 +142,73 @@ class SnapshotStore:
             stale=self._stale,
         )
 
+    def shortest_path(self, a: PartyRef, b: PartyRef, *, as_of: int, max_hops: int = 4) -> GraphPath:
+        """See `GraphStore`."""
+        check_path(max_hops)
+        found = find_path(
+            str(a),
+            str(b),
+            max_hops,
+            steps=lambda keys: {key: self._steps(key, as_of) for key in keys},
+            num_links=lambda keys: self._num_links(keys, as_of),
+        )
+        return GraphPath(
+            a=a,
+            b=b,
+            as_of=as_of,
+            nodes=tuple(PartyRef.parse(key) for key in found.entities),
+            steps=tuple(found.steps),
+            skipped=_capped(found.skipped),
+            is_complete=found.is_complete,
+            stale=self._stale,
+        )
+
+    def shared_identifiers(self, ref: PartyRef, *, as_of: int, limit: int = 50) -> SharedIdentifiers:
+        """See `GraphStore`."""
+        check_limit(limit, MAX_LIMIT)
+        dense = self._known(ref, as_of)
+        own = self._uses.known_by(dense, as_of)[::-1].tolist() if dense is not None else []
+        shared = [
+            found
+            for index in own
+            if self._uses.user[index] == dense != self._uses.used[index]
+            and (found := self._shared(int(index), as_of, limit)).num_holders
+        ]
+        links = self._links.holding(ref, as_of)
+        return SharedIdentifiers(
+            center=ref,
+            as_of=as_of,
+            identifiers=tuple(shared[:limit]),
+            num_identifiers=len(shared),
+            links=tuple(links[:limit]),
+            num_links=len(links),
+            stale=self._stale,
+        )
+
+    def rings(
+        self, ref: PartyRef, *, as_of: int, max_length: int = 4, limit: int = 50, in_time_order: bool = False
+    ) -> Rings:
+        """See `GraphStore`."""
+        check_rings(max_length, limit)
+        found = find_rings(
+            str(ref),
+            max_length,
+            limit,
+            moves=lambda keys, outward: {key: self._moves(key, as_of, outward) for key in keys},
+            in_time_order=in_time_order,
+        )
+        return Rings(
+            center=ref,
+            as_of=as_of,
+            rings=tuple(
+                Ring(entities=tuple(map(PartyRef.parse, entities)), transactions=tuple(transactions))
+                for entities, transactions in found.rings
+            ),
+            capped=_capped(found.capped),
+            is_complete=found.is_complete,
+            stale=self._stale,
+        )
+
     def canonical_hash(self) -> str:
         """See `GraphStore`."""
         total = CanonicalHash()
@@ -150,6 +233,7 @@ class SnapshotStore:
         for index in range(len(self._uses)):
             use = self._use(index)
             total.use(str(use.user), str(use.used), use.first_known_at)
+        self._links.add_to(total)
         return total.hexdigest()
 
     def close(self) -> None:
@@ -182,6 +266,50 @@ class SnapshotStore:
         uses = self._uses.known_by(dense, as_of)
         return positions[-limit:], uses[-limit:], len(positions) > limit or len(uses) > limit
 
+    def _shared(self, index: int, as_of: int, limit: int) -> SharedIdentifier:
+        """Who else uses what a use names, newest first."""
+        center, used = int(self._uses.user[index]), int(self._uses.used[index])
+        of_it = self._uses.known_by(used, as_of)[::-1]
+        others = [one for one in of_it if self._uses.used[one] == used and self._uses.user[one] != center]
+        return SharedIdentifier(
+            identifier=self._ref(used),
+            first_known_at=int(self._uses.first_known_at[index]),
+            num_holders=len(others),
+            holders=tuple(self._use(int(one)) for one in others[:limit]),
+        )
+
+    def _num_links(self, keys: Sequence[str], as_of: int) -> dict[str, int]:
+        """Transactions and uses of each entity that is known by then."""
+        known = {key: self._known(PartyRef.parse(key), as_of) for key in keys}
+        return {key: self._node(dense, 0, as_of).num_links for key, dense in known.items() if dense is not None}
+
+    def _steps(self, key: str, as_of: int) -> list[Step]:
+        """What leads on from an entity, the newest `HUB_LINKS` of each kind."""
+        ref = PartyRef.parse(key)
+        dense = self._known(ref, as_of)
+        if dense is None:
+            return []
+        positions, uses, _ = self._expand(dense, as_of, HUB_LINKS)
+        return [
+            *(self._transaction(int(position)) for position in positions),
+            *(self._use(int(index)) for index in uses),
+            *self._links.holding(ref, as_of)[:HUB_LINKS],
+        ]
+
+    def _moves(self, key: str, as_of: int, outward: bool) -> tuple[list[GraphTransaction], int]:
+        """The newest moves of money out of or into an entity, and how many there are."""
+        dense = self._known(PartyRef.parse(key), as_of)
+        if dense is None:
+            return [], 0
+        positions = self._incidence.before(dense, self._cut(as_of))
+        arrays, here, there = self._arrays, 1 - int(outward), int(outward)
+        is_move = (arrays.entity[positions, here] == dense) & (arrays.entity[positions, there] != dense)
+        is_move &= (arrays.outcome[positions] == "approved") & ~np.isin(
+            arrays.kind[positions].astype(str), ("refund", "reversal")
+        )
+        moves = positions[is_move]
+        return [self._transaction(int(position)) for position in moves[::-1][:HUB_LINKS]], len(moves)
+
     def _node(self, dense: int, hops: int, as_of: int) -> GraphNode:
         num_transactions = len(self._incidence.before(dense, self._cut(as_of)))
         num_uses = len(self._uses.known_by(dense, as_of))
@@ -213,6 +341,10 @@ class SnapshotStore:
             parties=tuple(self._ref(dense) for dense in others if dense >= 0),
             **text,
         )
+
+
+def _capped(totals: dict[str, int]) -> tuple[Capped, ...]:
+    return tuple(Capped(ref=PartyRef.parse(key), total=totals[key]) for key in sorted(totals, key=str.encode))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ingestion.contract_rows import labels_of_column, labels_of_file, transactions_of
-from ingestion.contracts import LABEL_ORIGINS, MICROSECONDS_PER_DAY
+from ingestion.contract_rows import left_out, transactions_of
+from ingestion.contracts import LABEL_ORIGINS, MICROSECONDS_PER_DAY, TIMESTAMP
 from ingestion.errors import DataContractError
+from ingestion.expression_values import Rows
 from ingestion.inspection.table import (
+    CLOCK,
     FRAUD,
     LEGITIMATE,
     UNKNOWN,
@@ -24,26 +26,61 @@ from ingestion.inspection.table import (
     LabelTimes,
     read_column,
 )
-from ingestion.mapping import LabelColumn, LabelFile, Mapping
+from ingestion.label_rows import AT_THE_END, labels_of_column, labels_of_file, of_source
+from ingestion.label_sources import LabelColumn
+from ingestion.mapping import Mapping
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.plan import beside
 from ingestion.snapshot import Snapshot
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
 
 def load_table(source: Path, mapping: Mapping) -> InspectedTable:
-    """All rows and all columns of a source. Raises `DataContractError` when no row has a time."""
+    """All rows and all columns of a source that the filters keep. Raises `DataContractError` when no row has a time."""
     now = time.time_ns() // 1_000
-    label_path = _label_path(source, mapping)
-    raw = read_raw([path for path in find_files(source) if path != label_path], mapping)
+    apart = {name: beside(source, name) for name in mapping.label_files}
+    others = {*apart.values(), *([beside(source, mapping.rates.file)] if mapping.rates else [])}
+    raw = read_raw([path for path in find_files(source) if path not in others], mapping)
     mapping.check_columns(raw.column_names, table=source.name)
-    contract, faults = transactions_of(raw, mapping, now=now)
-    if isinstance(mapping.labels, LabelColumn):
-        labels = labels_of_column(raw, contract, mapping.labels, faults)
-    elif label_path is not None and label_path.exists():
-        labels, _ = labels_of_file(read_raw([label_path], mapping), mapping, now=now)
+    rows = Rows.of(raw, numbers=mapping.numbers)
+    rows = rows.filter(left_out(rows, mapping)[0])
+    contract, faults = transactions_of(rows, mapping, now=now)
+    if (column := _label_column(mapping)) is not None:
+        labels: pa.Table | None = labels_of_column(rows, contract, column, faults)
     else:
-        labels = None
-    return _table(source.name, raw, contract, labels, mapping, now)
+        labels = _file_labels(apart, contract, mapping, now=now)
+    return _table(source.name, rows.table, contract, labels, mapping, now)
+
+
+def _label_column(mapping: Mapping) -> LabelColumn | None:
+    """The first label source in the table itself."""
+    return next(iter(mapping.label_columns), None)
+
+
+def _file_labels(paths: dict[str, Path], contract: pa.Table, mapping: Mapping, *, now: int) -> pa.Table | None:
+    """Labels of transactions in files, None when there is no such file; those of entities are not looked at."""
+    found = []
+    for name, path in paths.items():
+        sources = [source for source in mapping.label_files[name] if source.entity is None]
+        if not sources or not path.exists():
+            continue
+        rows = Rows.of(read_raw([path], mapping), numbers=mapping.numbers)
+        for source in sources:
+            labels, _ = labels_of_file(rows.filter(of_source(rows, source)), source, mapping, now=now)
+            found.append(_timed(labels, contract))
+    return pa.concat_tables(found) if found else None
+
+
+def _timed(labels: pa.Table, contract: pa.Table) -> pa.Table:
+    """Labels with the times that their delays say (see `ingestion.jobs.label_times`)."""
+    row = pc.index_in(labels.column("transaction_id"), value_set=_flat(contract.column("transaction_id")))
+    event = contract.column("event_time").cast(pa.int64())
+    due = pc.add(event.take(row), labels.column("delay"))
+    at_end = pc.equal(labels.column("delay"), AT_THE_END)
+    due = pc.if_else(pc.fill_null(at_end, False), pc.max(event), due)
+    index = labels.schema.get_field_index("known_at")
+    known_at = pc.coalesce(labels.column("known_at"), due.cast(TIMESTAMP))
+    return labels.set_column(index, labels.schema.field(index), known_at)
 
 
 def load_snapshot(snapshot: Snapshot) -> InspectedTable:
@@ -62,17 +99,10 @@ def read_raw(paths: list[Path], mapping: Mapping) -> pa.Table:
     """Every column of some files, as written; rows that cannot be read are left out (quarantine counts them)."""
     tables = []
     for index, path in enumerate(paths):
-        file = open_file(path, delimiter=mapping.delimiter)
+        file = open_file(path, delimiter=mapping.delimiter, encoding=mapping.encoding)
         for piece in pieces_of(file, index, workers=1, delimiter=mapping.delimiter):
             tables += [rows.table for rows in read_piece(piece, file.columns)]
     return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-
-
-def _label_path(source: Path, mapping: Mapping) -> Path | None:
-    if not isinstance(mapping.labels, LabelFile):
-        return None
-    folder = source if source.is_dir() else source.parent
-    return folder / mapping.labels.file
 
 
 def _table(
@@ -96,7 +126,8 @@ def _table(
     label, explicit, times = _labels(contract, labels, mapping, event_time, available_at)
     currency = pc.fill_null(pc.index_in(contract.column("currency"), pa.array(list(CURRENCY_EXPONENTS))), 0)
     exponents = np.asarray(list(CURRENCY_EXPONENTS.values()), np.int64)[currency.to_numpy()]
-    column_label = mapping.labels.column if isinstance(mapping.labels, LabelColumn) else None
+    given = _label_column(mapping)
+    column_label = None if given is None else given.column
     table = InspectedTable(
         name=name,
         mapping_name=mapping.name,
@@ -114,6 +145,7 @@ def _table(
         party_columns=_party_columns(mapping),
         label_column=column_label,
         label_times=None,
+        dropped=frozenset(mapping.dropped),
         stated_delay_days=_stated_delay(mapping),
         num_unreadable=contract.num_rows - len(readable),
         has_labels=labels is not None,
@@ -138,7 +170,9 @@ def _fields(table: InspectedTable) -> dict[str, Any]:
 
 
 def _stated_delay(mapping: Mapping) -> float:
-    return float(mapping.labels.delay_days if isinstance(mapping.labels, LabelColumn) else mapping.label_maturity_days)
+    column = _label_column(mapping)
+    delay = None if column is None else column.delay_days
+    return float(mapping.label_maturity_days if delay is None else delay)
 
 
 def _labels(
@@ -150,7 +184,7 @@ def _labels(
         return label, label != UNKNOWN, None
     row = pc.index_in(labels.column("transaction_id"), value_set=_flat(contract.column("transaction_id")))
     usable = pc.and_(pc.is_valid(labels.column("label")), pc.is_valid(labels.column("known_at")))
-    if isinstance(mapping.labels, LabelColumn):
+    if _label_column(mapping) is not None:
         row = pa.array(np.arange(labels.num_rows)) if labels.num_rows == contract.num_rows else row
     keep = np.flatnonzero(pc.and_(usable, pc.is_valid(row)).to_numpy())
     times = LabelTimes(
@@ -162,8 +196,8 @@ def _labels(
     order = np.lexsort((-origin, times.known_at))  # later assignments win, ties the stronger origin
     label[times.row[order]] = np.where(times.is_fraud[order], FRAUD, LEGITIMATE)
     explicit = label != UNKNOWN
-    if isinstance(mapping.labels, LabelColumn):
-        return label, explicit, None
+    if (column := _label_column(mapping)) is not None:
+        return label, explicit, None if column.known_at is None else times
     matured = event_time + mapping.label_maturity_days * MICROSECONDS_PER_DAY <= available_at.max(initial=0)
     label[(label == UNKNOWN) & matured] = LEGITIMATE
     return label, explicit, times
@@ -171,7 +205,11 @@ def _labels(
 
 def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Column]:
     fields = {column: field for field, column in mapping.columns.items()}
-    ids = {mapping.source.key, mapping.target.key, *(party.key for party in mapping.parties)}
+    for clock in (mapping.fields.event_time, mapping.fields.known_at, *(s.known_at for s in mapping.label_columns)):
+        for name in () if clock is None else clock.read_columns:
+            fields.setdefault(name, CLOCK)
+    keys = (mapping.source.key, mapping.target.key, *(party.key for party in mapping.parties))
+    ids = {column for key in keys for column in key.columns}
     ids |= {column for column, field in fields.items() if field in ("transaction_id", "refers_to")}
     personal = frozenset(mapping.personal.attributes) if at_rest else mapping.personal_columns
     return {
@@ -181,15 +219,16 @@ def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Col
             field=name if at_rest else fields.get(name),
             personal=name in personal,
             identifier=name in ids,
+            numbers=mapping.numbers,
         )
         for name in raw.column_names
     }
 
 
 def _party_columns(mapping: Mapping) -> dict[str, str]:
-    return {"source": mapping.source.key, "target": mapping.target.key} | {
-        party.type: party.key for party in mapping.parties
-    }
+    keys = {"source": mapping.source.key, "target": mapping.target.key}
+    keys |= {party.type: party.key for party in mapping.parties}
+    return {role: key.columns[0] for role, key in keys.items() if key.columns}
 
 
 def _party_codes(contract: pa.Table, mapping: Mapping) -> dict[str, Ints]:

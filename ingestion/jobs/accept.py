@@ -8,13 +8,17 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ingestion.contracts import LABEL, QUARANTINE, TRANSACTION
+from ingestion.jobs.entities import parties_of
 from ingestion.jobs.hashes import hashed_labels, hashed_transactions, total_hash
+from ingestion.jobs.label_times import settled, too_early, without_subject
 from ingestion.jobs.read import ReadResult
 from ingestion.jobs.repeats import CONFLICT, DUPLICATE, ORIGIN, repeats, suspects, without
-from ingestion.mapping import LabelColumn, Mapping
+from ingestion.mapping import Mapping
 from ingestion.quality import REMEDIES
 
-_LABEL_KEY = ("transaction_id", "known_at", "origin")
+_LABEL_KEY = ("transaction_id", "entity_type", "entity_key", "known_at", "origin")
+#: A row of a file of labels may hold labels of several sources.
+_LABEL_ORIGIN = (*ORIGIN, "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +41,10 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What the parent snapshot holds: `num_rows` transactions, and the labels that were handed over."""
+    """What the parent snapshot holds: `num_rows` transactions, its entities, and the labels that were handed over."""
 
     transactions: DataFrame
+    entities: DataFrame
     labels: DataFrame
     num_rows: int
 
@@ -61,35 +66,67 @@ def accept(
     if row_counts[CONFLICT]:
         bad = bad.unionByName(_conflicting_rows(rows, conflicts, mapping, names))
     new_rows = without(rows, row_repeats) if any(row_counts.values()) else rows
-    if row_counts[CONFLICT] and isinstance(mapping.labels, LabelColumn):
-        labels = without(labels, conflicts)  # the label of a row that is not taken
+    if row_counts[CONFLICT] and mapping.label_columns:
+        labels = without(labels, conflicts)  # the labels of a row that is not taken
     labels_in = labels.count() if row_counts[CONFLICT] else read.num_labels
-    same_rows_as_labels = isinstance(mapping.labels, LabelColumn) and not any(row_counts.values())
+    everything = new_rows if known is None else _both(new_rows, known.transactions)
+    if read.num_delayed:
+        labels = settled(labels, everything, horizon=_horizon(everything)).persist()
+    same_rows_as_labels = len(mapping.labels) == 1 and bool(mapping.label_columns) and not any(row_counts.values())
     label_counts, label_repeats = _repeats_of_labels(labels, known, none_possible=same_rows_as_labels)
-    new_labels = without(labels, label_repeats) if any(label_counts.values()) else labels
+    new_labels = without(labels, label_repeats, _LABEL_ORIGIN) if any(label_counts.values()) else labels
     if label_counts[CONFLICT]:
         contrary = label_repeats.where(F.col("repeat") == CONFLICT)
         bad = bad.unionByName(_bad_labels(contrary, "label_conflict", "label", names))
-    num_orphans = 0
-    if not isinstance(mapping.labels, LabelColumn) and read.num_labels:
-        ids = new_rows.select("transaction_id")
-        ids = ids if known is None else ids.unionByName(known.transactions.select("transaction_id"))
-        orphans = new_labels.join(ids, "transaction_id", "left_anti").select(*labels.columns).persist()
-        num_orphans = orphans.count()
-        if num_orphans:
-            new_labels = without(new_labels, orphans)
-            bad = bad.unionByName(_bad_labels(orphans, "label_without_transaction", "transaction_id", names))
-    dropped = num_orphans + sum(row_counts.values()) + sum(label_counts.values())
+    num_bad_labels = 0
+    if mapping.label_files and read.num_labels:
+        parties = _parties(new_rows, known) if read.num_entity_labels else None
+        for reason, field, found in _bad_subjects(new_labels, everything, parties):
+            found = found.persist()
+            if number := found.count():
+                num_bad_labels += number
+                new_labels = without(new_labels, found, _LABEL_ORIGIN)
+                bad = bad.unionByName(_bad_labels(found, reason, field, names))
+    dropped = num_bad_labels + sum(row_counts.values()) + sum(label_counts.values()) + read.num_delayed
     return Accepted(
         rows=new_rows.select(*TRANSACTION.names),
         labels=new_labels.select(*LABEL.names),
         quarantine=bad,
         num_new=read.num_good - sum(row_counts.values()),
-        num_new_labels=labels_in - sum(label_counts.values()) - num_orphans,
+        num_new_labels=labels_in - sum(label_counts.values()) - num_bad_labels,
         num_duplicates=row_counts[DUPLICATE],
-        num_quarantined=read.num_quarantined + row_counts[CONFLICT] + label_counts[CONFLICT] + num_orphans,
+        num_quarantined=read.num_quarantined + row_counts[CONFLICT] + label_counts[CONFLICT] + num_bad_labels,
         hash_sum=(total_hash(new_rows) + total_hash(new_labels)) if dropped else read.hash_sum,
     )
+
+
+def _both(new_rows: DataFrame, before: DataFrame) -> DataFrame:
+    columns = ["transaction_id", "event_time", "known_at"]
+    return new_rows.select(*columns).unionByName(before.select(*columns))
+
+
+def _horizon(transactions: DataFrame) -> int:
+    """The end of the data: the last `available_at` in µs."""
+    last = transactions.agg(F.max(F.unix_micros(F.greatest("event_time", "known_at"))).alias("last")).collect()[0]
+    return int(last["last"] or 0)
+
+
+def _parties(new_rows: DataFrame, known: Known | None) -> DataFrame:
+    """Type and key of every entity that there is."""
+    available = F.greatest("event_time", "known_at").alias("available_at")
+    parties = parties_of(new_rows.select("*", available)).select("type", "key")
+    return parties if known is None else parties.unionByName(known.entities.select("type", "key"))
+
+
+def _bad_subjects(
+    labels: DataFrame, transactions: DataFrame, parties: DataFrame | None
+) -> list[tuple[str, str, DataFrame]]:
+    """Reason, field and rows of labels whose subject is not there, or arrives after them."""
+    nobody = labels.where(F.lit(False)).select(F.col("entity_type").alias("type"), F.col("entity_key").alias("key"))
+    orphans, strangers = without_subject(labels, transactions, nobody if parties is None else parties)
+    found = [("label_without_transaction", "transaction_id", orphans)]
+    found += [] if parties is None else [("label_without_entity", "entity_key", strangers)]
+    return [*found, ("label_before_transaction", "known_at", too_early(labels, transactions))]
 
 
 def _repeats_of_rows(rows: DataFrame, known: Known | None) -> tuple[dict[str, int], DataFrame]:
@@ -112,13 +149,14 @@ def _repeats_of_labels(
     labels: DataFrame, known: Known | None, *, none_possible: bool
 ) -> tuple[dict[str, int], DataFrame]:
     key = list(_LABEL_KEY)
-    keys = labels.select(*key, "row_hash", *ORIGIN)
+    keys = labels.select(*key, "row_hash", *_LABEL_ORIGIN)
     if known is not None:
-        keys = keys.unionByName(_from_parent(hashed_labels(known.labels)).select(*keys.columns))
+        before = _from_parent(hashed_labels(known.labels)).withColumn("source", F.lit(0))
+        keys = keys.unionByName(before.select(*keys.columns))
     suspect = suspects(keys, key).persist()
     if none_possible or suspect.count() == 0:
-        return _none(repeats(keys, suspect, key))
-    return _counted(repeats(keys, suspect, key))
+        return _none(repeats(keys, suspect, key, _LABEL_ORIGIN))
+    return _counted(repeats(keys, suspect, key, _LABEL_ORIGIN))
 
 
 def _from_parent(hashed: DataFrame) -> DataFrame:
@@ -145,7 +183,12 @@ def _conflicting_rows(rows: DataFrame, conflicts: DataFrame, mapping: Mapping, n
 
 
 def _bad_labels(labels: DataFrame, reason: str, field: str, names: list[str]) -> DataFrame:
-    value = F.col("transaction_id") if field == "transaction_id" else F.lit(None).cast("string")
+    shown = {
+        "transaction_id": F.col("transaction_id"),
+        "known_at": F.date_format("known_at", "yyyy-MM-dd HH:mm:ss.SSSSSSXXX"),
+        "entity_key": F.concat_ws(":", "entity_type", "entity_key"),
+    }
+    value = shown.get(field, F.lit(None).cast("string"))
     return _quarantined(labels, reason, field, value, F.lit(None).cast("string"), names)
 
 

@@ -22,6 +22,7 @@ from ingestion.contracts import (
 from ingestion.features import job as feature_job
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.accept import Accepted, Known
+from ingestion.jobs.base_amounts import in_base_currency, with_base_amounts
 from ingestion.jobs.entities import known_and_new, parties_of, with_entity_ids
 from ingestion.jobs.labels import label_events
 from ingestion.jobs.parts import Parts, in_time_order, num_parts, time_bounds, write_parts
@@ -36,6 +37,7 @@ from ingestion.jobs.sharing import (
     tail_from,
 )
 from ingestion.mapping import Mapping
+from ingestion.rates import Rates
 from ingestion.resolution.job import LinkJob
 from ingestion.resolution.periods import Decision
 from ingestion.snapshot import Snapshot
@@ -45,7 +47,7 @@ Stage = Callable[[str], None]
 
 _NEW_ENTITY = pa.schema([field for field in ENTITY if field.name != "entity_id"])
 _SEQUENCE = ("available_at", "event_time", "transaction_id")
-_LABEL_ORDER = ("known_at", "transaction_id", "origin")
+_LABEL_ORDER = ("known_at", "transaction_id", "entity_type", "entity_key", "origin")
 #: Entities of one part, by dense id.
 ENTITIES_A_PART = 131_072
 
@@ -77,12 +79,14 @@ class Builder:
     parent: Snapshot | None
     unreviewed_alerts: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    rates: Rates | None = None
     replayed: pa.Table | None = None
 
     def build(self, accepted: Accepted, *, currencies: set[str], known: Known | None, stage: Stage) -> Built:
         """Write everything; `stage` is told the name of each stage as it begins."""
         stage("entities")
         new = accepted.rows.withColumn("available_at", F.greatest("event_time", "known_at"))
+        new = with_base_amounts(new, self.rates)
         if known is not None:
             found = known.transactions.select("currency").distinct().collect()
             currencies = currencies | {row.currency for row in found}
@@ -101,6 +105,8 @@ class Builder:
         changes = [change for change in (first_new, first_label) if change is not None]
         self._features(transactions, currencies, change=min(changes, default=None))
         num_quarantined = self._quarantine(accepted)
+        if self.rates is not None:
+            self.rates.write(self.folder / "rates")
         at_rest = self._at_rest()
         return Built(
             num_transactions=transactions.total,
@@ -209,11 +215,12 @@ class Builder:
         first_part = self._kept_features(transactions, change)
         if first_part * feature_job.ROWS_A_PART >= transactions.total:
             return
+        labels = self.session.read.parquet(str(self.work / "label_events"))
         values, make = feature_job.features(
-            transactions.numbered(self.session, "position"),
-            self.session.read.parquet(str(self.work / "label_events")),
+            in_base_currency(transactions.numbered(self.session, "position"), self._base),
+            labels.where(F.col("position").isNotNull()),
             self.spec,
-            currencies=sorted(currencies),
+            currencies=sorted(currencies | ({self._base} if self._base else set())),
             num_partitions=max(SHUFFLE_PARTITIONS, 2 * num_parts(transactions.total, parallelism(self.session))),
             num_rows=transactions.total,
             first_part=first_part,
@@ -222,9 +229,14 @@ class Builder:
         write_parts(values, outputs, make=make, first=first_part)
 
     def _kept_features(self, transactions: Parts, change: int | None) -> int:
-        """Link the parent's parts of features that stay; returns their number. None stay when spec or code changed."""
+        """Link the parent's parts of features that stay; returns their number.
+
+        None stay when the spec, the base currency or the code changed.
+        """
         parent = self.parent
         if parent is None or parent.spec != self.spec or parent.manifest["code_version"] != version("ringfence"):
+            return 0
+        if parent.manifest.get("base_currency") != self._base:
             return 0
         before = transactions.total
         if change is not None:
@@ -269,8 +281,12 @@ class Builder:
     @property
     def _maturity(self) -> int | None:
         """µs after which a transaction without a label counts as legitimate; None when nothing matures."""
-        days = self.mapping.label_maturity_days if self.mapping.labels is not None else None
+        days = self.mapping.label_maturity_days if self.mapping.labels_transactions else None
         return None if days is None else days * MICROSECONDS_PER_DAY
+
+    @property
+    def _base(self) -> str | None:
+        return self.rates.base if self.rates else None
 
     @property
     def _entity_columns(self) -> list[str]:

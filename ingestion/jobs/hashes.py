@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -28,17 +28,18 @@ def hashed_transactions(transactions: DataFrame) -> DataFrame:
     return transactions.select(*TRANSACTION.names).mapInArrow(hashes, "transaction_id string, row_hash binary")
 
 
-def hashed_labels(labels: DataFrame) -> DataFrame:
-    """Labels with the fields of `contracts.LABEL`, and row_hash."""
-    fields = [*[field.with_nullable(True) for field in LABEL], pa.field("row_hash", HASH)]
-    schema = ", ".join([*[f"{name} {kind}" for name, kind in labels.select(*LABEL.names).dtypes], "row_hash binary"])
+def hashed_labels(labels: DataFrame, *, keep: Sequence[str] = ()) -> DataFrame:
+    """Labels with the fields of `contracts.LABEL`, the columns of `keep`, and row_hash."""
+    wanted = labels.select(*LABEL.names, *keep)
+    schema = ", ".join([*[f"{name} {kind}" for name, kind in wanted.dtypes], "row_hash binary"])
 
     def hashes(batches: Batches) -> Batches:
         for batch in batches:
+            fields = pa.schema([*[field.with_nullable(True) for field in batch.schema], pa.field("row_hash", HASH)])
             table = pa.Table.from_batches([batch])
-            yield pa.RecordBatch.from_arrays([*batch.columns, label_hashes(table)], schema=pa.schema(fields))
+            yield pa.RecordBatch.from_arrays([*batch.columns, label_hashes(table)], schema=fields)
 
-    return labels.select(*LABEL.names).mapInArrow(hashes, schema)
+    return wanted.mapInArrow(hashes, schema)
 
 
 def total_hash(rows: DataFrame) -> int:

@@ -18,7 +18,9 @@ from ingestion.contracts import LABEL, LABEL_ORIGINS
 def label_events(
     explicit: DataFrame, transactions: DataFrame, *, unreviewed: DataFrame, maturity: int | None, horizon: int
 ) -> DataFrame:
-    """All labels of transactions: the fields of `contracts.LABEL`, and position and entity ids of the transaction.
+    """All labels: the fields of `contracts.LABEL`, and position and entity ids of the transaction.
+
+    Labels of entities come along with a null position: they are no events of transactions.
 
     Args:
         explicit: labels as they were handed over; each names a transaction that is there.
@@ -32,6 +34,9 @@ def label_events(
     given = explicit.join(
         transactions.select("transaction_id", "position", *entity_columns), "transaction_id", "inner"
     ).select(*_as_labels(explicit.columns), "position", *entity_columns)
+    nowhere = [F.lit(None).cast("bigint").alias(name) for name in ("position", *entity_columns)]
+    of_entities = explicit.where(F.col("entity_key").isNotNull())
+    given = given.unionByName(of_entities.select(*_as_labels(explicit.columns), *nowhere))
     if maturity is None:
         return given.select(*columns)
     due = transactions.where(F.col("outcome") == "approved").join(unreviewed, "transaction_id", "left_anti")
@@ -45,7 +50,8 @@ def without_transaction(labels: DataFrame, transactions: DataFrame) -> DataFrame
 
 def _matured(given: DataFrame, due: DataFrame, maturity: int, horizon: int) -> DataFrame:
     matures_at = F.greatest(F.unix_micros("event_time") + F.lit(maturity), F.unix_micros("available_at"))
-    first = given.groupBy("position").agg(F.min(F.unix_micros("known_at")).alias("first_label"))
+    of_transactions = given.where(F.col("position").isNotNull())
+    first = of_transactions.groupBy("position").agg(F.min(F.unix_micros("known_at")).alias("first_label"))
     open_until_then = F.col("first_label").isNull() | (F.col("first_label") > F.col("matures_at"))
     timed = due.withColumn("matures_at", matures_at)
     chosen = timed.where(F.col("matures_at") <= F.lit(horizon)).join(first, "position", "left").where(open_until_then)
@@ -59,6 +65,7 @@ def _matured(given: DataFrame, due: DataFrame, maturity: int, horizon: int) -> D
         F.lit(LABEL_ORIGINS[-1]).alias("origin"),
         nothing.alias("reviewer"),
         nothing.alias("reason"),
+        F.lit(None).cast("boolean").alias("for_training"),
     )
 
 

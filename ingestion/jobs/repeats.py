@@ -25,25 +25,25 @@ def suspects(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     )
 
 
-def repeats(rows: DataFrame, suspects: DataFrame, key: Sequence[str]) -> DataFrame:
-    """The rows that repeat an earlier one's key: file, line, key, row_hash and `repeat` (duplicate or conflict).
+def repeats(rows: DataFrame, suspects: DataFrame, key: Sequence[str], origin: Sequence[str] = ORIGIN) -> DataFrame:
+    """The rows that repeat an earlier one's key: origin, key, row_hash and `repeat` (duplicate or conflict).
 
-    The first in the order of (file, line) is the one that stays.
+    The first in the order of `origin` is the one that stays.
     """
     candidates = rows.withColumn("suspect", _key_hash(key)).join(suspects, "suspect", "left_semi")
-    in_order = Window.partitionBy(*key).orderBy(*ORIGIN)
+    in_order = Window.partitionBy(*key).orderBy(*origin)
     verdict = F.when(F.col("row_hash") == F.col("first_hash"), DUPLICATE).otherwise(CONFLICT)
     return (
         candidates.withColumn("first_hash", F.first("row_hash").over(in_order))
         .withColumn("place", F.row_number().over(in_order))
         .where(F.col("place") > 1)
-        .select(*ORIGIN, *key, "row_hash", verdict.alias("repeat"))
+        .select(*origin, *key, "row_hash", verdict.alias("repeat"))
     )
 
 
-def without(rows: DataFrame, repeats: DataFrame) -> DataFrame:
+def without(rows: DataFrame, repeats: DataFrame, origin: Sequence[str] = ORIGIN) -> DataFrame:
     """Rows that are none of the repeats."""
-    return rows.join(repeats.select(*ORIGIN), list(ORIGIN), "left_anti").select(*rows.columns)
+    return rows.join(repeats.select(*origin).distinct(), list(origin), "left_anti").select(*rows.columns)
 
 
 def _key_hash(key: Sequence[str]) -> Column:

@@ -159,18 +159,22 @@ class LinkJob:
             (self.folder / "components").mkdir()
             pq.write_table(table, self.folder / "components" / "part-00000.parquet", write_page_checksum=True)
         else:
-            time = F.timestamp_micros(F.lit(horizon))
-            not_revoked = F.col("revoked_at").isNull() | (F.col("revoked_at") > time)
-            held = links.where((F.col("known_at") <= time) & not_revoked)
-            found = connected(held.select("a_id", "b_id"), self.work / "components")
-            parts = max(1, -(-num_entities // _ENTITIES_A_PART))
-            part = (F.col("entity_id") / F.lit(_ENTITIES_A_PART)).cast("int")
-            in_order = found.repartitionById(parts, part).sortWithinPartitions("entity_id")
-            write_parts(in_order, [(self.folder / "components", COMPONENT)])
+            self.write_components_by_spark(links, num_entities, horizon)
         sizes = self._read("components").groupBy("component_id").count()
         number = F.count(F.lit(1)).alias("number")
         row = sizes.agg(number, F.sum("count").alias("entities"), F.max("count").alias("largest")).collect()[0]
         return {name: int(row[name] or 0) for name in ("number", "entities", "largest")}
+
+    def write_components_by_spark(self, links: DataFrame, num_entities: int, horizon: int) -> None:
+        """Write the components of the links that hold at `horizon` without a link coming to this process."""
+        time = F.timestamp_micros(F.lit(horizon))
+        not_revoked = F.col("revoked_at").isNull() | (F.col("revoked_at") > time)
+        held = links.where((F.col("known_at") <= time) & not_revoked)
+        found = connected(held.select("a_id", "b_id"), self.work / "components")
+        parts = max(1, -(-num_entities // _ENTITIES_A_PART))
+        part = (F.col("entity_id") / F.lit(_ENTITIES_A_PART)).cast("int")
+        in_order = found.repartitionById(parts, part).sortWithinPartitions("entity_id")
+        write_parts(in_order, [(self.folder / "components", COMPONENT)])
 
     def _counts(self, links: DataFrame, held: DataFrame) -> dict[str, Any]:
         """By rule: links, identifiers that link, rows with a placeholder."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from typing import Literal
 
 from ingestion.resolution.rules import Normal
 
@@ -23,10 +24,11 @@ def squeezed(value: str) -> str:
     >>> squeezed(" AB-12/3 ")
     'ab123'
     """
-    folded = unicodedata.normalize("NFKC", value).casefold()
+    folded = _folded("NFKC", value)
     if folded.isascii():
         return "".join(filter(str.isalnum, folded))
-    return "".join(letter for letter in folded if _is_word(letter))
+    words = "".join(letter for letter in folded if _is_word(letter))
+    return unicodedata.normalize("NFKC", words)  # a mark may now stand beside a letter
 
 
 def text(value: str) -> str | None:
@@ -44,7 +46,7 @@ def email(value: str) -> str | None:
     >>> email("Ada.Love+shop@GoogleMail.com "), email("ada.love@example.org"), email("ada")
     ('adalove@gmail.com', 'ada.love@example.org', None)
     """
-    local, at, domain = unicodedata.normalize("NFKC", value).strip().casefold().rpartition("@")
+    local, at, domain = _folded("NFKC", value).strip().rpartition("@")
     local, domain = local.partition("+")[0], domain.rstrip(".")
     if not at or not local or "." not in domain or any(letter.isspace() for letter in local + domain):
         return None
@@ -61,7 +63,7 @@ def name(value: str) -> str | None:
     >>> name("O'Brien-Núñez, Zoë"), name("zoe nunez obrien"), name("1990-01-02")
     ('nunez obrien zoe', 'nunez obrien zoe', '1990 01 02')
     """
-    apart = unicodedata.normalize("NFKD", value.translate(_APOSTROPHES)).casefold().translate(_LETTERS)
+    apart = _folded("NFKD", value.translate(_APOSTROPHES)).translate(_LETTERS)
     plain = "".join(letter for letter in apart if not "\u0300" <= letter <= "\u036f")
     words = "".join(letter if _is_word(letter) else " " for letter in plain).split()
     if not any(letter.isdigit() for letter in plain):
@@ -101,6 +103,11 @@ class Placeholders:
         if len(set(plain)) > 1:
             return False
         return len(plain) >= (2 if plain[0] == "0" else 6 if plain[0].isdigit() else 3)
+
+
+def _folded(form: Literal["NFKC", "NFKD"], value: str) -> str:
+    """In one case and in a normal form, which folding may have left."""
+    return unicodedata.normalize(form, unicodedata.normalize(form, value).casefold())
 
 
 def _is_word(letter: str) -> bool:

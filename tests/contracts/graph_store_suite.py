@@ -6,9 +6,18 @@ from __future__ import annotations
 import pytest
 
 from ingestion.contracts import PartyRef
-from ingestion.graph.store import GraphNode, GraphStore, GraphTransaction, GraphUse
+from ingestion.graph.store import (
+    Capped,
+    GraphLink,
+    GraphNode,
+    GraphPath,
+    GraphStore,
+    GraphTransaction,
+    GraphUse,
+    Ring,
+)
 from tests.builders import START
-from tests.graph_server import MINUTE
+from tests.graph_server import LINKED_AT, MINUTE, REVOKED_AT
 
 END = START + 9 * MINUTE
 
@@ -19,6 +28,21 @@ def ref(text: str) -> PartyRef:
 
 def ids(transactions: tuple[GraphTransaction, ...]) -> list[str]:
     return [transaction.transaction_id for transaction in transactions]
+
+
+def names(refs: tuple[PartyRef, ...]) -> list[str]:
+    return [str(one) for one in refs]
+
+
+def shown(path: GraphPath) -> list[str]:
+    """Entities and steps of a path, one after another."""
+    steps = [step.transaction_id if isinstance(step, GraphTransaction) else type(step).__name__ for step in path.steps]
+    found = [text for pair in zip(names(path.nodes), steps, strict=False) for text in pair]
+    return [*found, *names(path.nodes[-1:])]
+
+
+def ways(rings: tuple[Ring, ...]) -> list[str]:
+    return [" ".join([*(one.key for one in ring.entities), *ids(ring.transactions)]) for ring in rings]
 
 
 class GraphStoreSuite:
@@ -149,3 +173,116 @@ class GraphStoreSuite:
     def test_a_limit_out_of_range_is_refused(self, store: GraphStore, limit: int) -> None:
         with pytest.raises(ValueError, match="is refused"):
             store.transactions(ref("account:ha"), as_of=END, limit=limit)
+
+    def test_a_shortest_path(self, store: GraphStore) -> None:
+        end = START + 60 * MINUTE
+        path = store.shortest_path(ref("ip:hi"), ref("account:hc"), as_of=end)
+        assert shown(path) == ["ip:hi", "GraphUse", "account:ha", "h3", "account:hb", "h4", "account:hc"]
+        assert (path.skipped, path.is_complete, path.stale) == ((), True, False)
+        back = store.shortest_path(ref("account:hc"), ref("ip:hi"), as_of=end)
+        assert (back.nodes, back.steps) == (path.nodes[::-1], path.steps[::-1])
+        assert shown(store.shortest_path(ref("ip:hi"), ref("account:hc"), as_of=end, max_hops=2)) == []
+        assert shown(store.shortest_path(ref("ip:hi"), ref("account:hc"), as_of=START + 2 * MINUTE)) == []
+        # ha and hb: the newest transaction between them, though they share a merchant and a device too.
+        assert shown(store.shortest_path(ref("account:ha"), ref("account:hb"), as_of=end)) == [
+            "account:ha",
+            "h3",
+            "account:hb",
+        ]
+        # Before the transfer over the device or the merchant: the smaller of the two.
+        before = store.shortest_path(ref("account:ha"), ref("account:hb"), as_of=START + MINUTE)
+        assert shown(before) == ["account:ha", "GraphUse", "device:hd", "GraphUse", "account:hb"]
+
+    def test_a_path_from_somebody_to_himself_or_to_nobody(self, store: GraphStore) -> None:
+        itself = store.shortest_path(ref("account:ha"), ref("account:ha"), as_of=END)
+        assert (names(itself.nodes), itself.steps) == (["account:ha"], ())
+        for a, b in (("account:ha", "account:nobody"), ("account:nobody", "account:ha"), ("account:ha", "merchant:ho")):
+            assert store.shortest_path(ref(a), ref(b), as_of=END).nodes == ()
+
+    def test_a_path_over_a_link_while_it_holds(self, store: GraphStore) -> None:
+        def path(as_of: int) -> list[str]:
+            return shown(store.shortest_path(ref("account:rx"), ref("account:rb"), as_of=as_of))
+
+        assert path(LINKED_AT - 1) == [] == path(REVOKED_AT)
+        assert path(LINKED_AT) == ["account:rx", "GraphLink", "account:ra", "r1", "account:rb"] == path(REVOKED_AT - 1)
+
+    def test_a_path_does_not_go_through_a_hub(self, store: GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        cap_hubs(monkeypatch, 3)
+        # Over account:hb (4 links) there is a way, but it is a hub; so are ha (5) and hd (4).
+        path = store.shortest_path(ref("ip:hi"), ref("account:hc"), as_of=END)
+        assert path.nodes == () and path.skipped == (Capped(ref=ref("account:ha"), total=5),)
+        # The ends may be hubs; of a the newest 3 of each kind are followed.
+        path = store.shortest_path(ref("account:ha"), ref("merchant:hm"), as_of=END)
+        assert shown(path) == ["account:ha", "h5", "merchant:hm"]
+        assert path.skipped == (Capped(ref=ref("account:ha"), total=5),)
+
+    def test_who_shares_what(self, store: GraphStore) -> None:
+        found = store.shared_identifiers(ref("account:ha"), as_of=END)
+        assert [(str(one.identifier), one.num_holders) for one in found.identifiers] == [("device:hd", 1)]
+        assert found.identifiers[0].first_known_at == START
+        assert found.identifiers[0].holders == (
+            GraphUse(user=ref("account:hb"), used=ref("device:hd"), first_known_at=START + MINUTE),
+        )
+        assert found.num_identifiers == 1, "the ip is nobody else's"
+        assert store.shared_identifiers(ref("account:ha"), as_of=START).identifiers == ()
+        cut = store.shared_identifiers(ref("account:rb"), as_of=START + 40 * MINUTE, limit=1)
+        (device,) = cut.identifiers
+        assert device.num_holders == 2 and names(tuple(use.user for use in device.holders)) == ["account:rc"]
+        nobody = store.shared_identifiers(ref("account:nobody"), as_of=END)
+        assert (nobody.identifiers, nobody.num_identifiers, nobody.links, nobody.num_links) == ((), 0, (), 0)
+
+    def test_links_as_of_then(self, store: GraphStore) -> None:
+        def links(as_of: int, limit: int = 50) -> tuple[list[str], int]:
+            found = store.shared_identifiers(ref("account:ra"), as_of=as_of, limit=limit)
+            return [str(one.b) for one in found.links], found.num_links
+
+        assert links(START + 12 * MINUTE - 1) == ([], 0)
+        assert links(START + 12 * MINUTE) == (["account:rb"], 1)
+        assert links(LINKED_AT) == (["account:rx", "account:rc", "account:rb"], 3)
+        assert links(LINKED_AT, limit=1) == (["account:rx"], 3)
+        assert links(REVOKED_AT) == (["account:rc", "account:rb"], 2)
+        (link, *_) = store.shared_identifiers(ref("account:ra"), as_of=LINKED_AT).links
+        assert link == GraphLink(
+            a=ref("account:ra"), b=ref("account:rx"), rule="same-mail", identifier="email:e", known_at=LINKED_AT
+        )
+
+    def test_rings(self, store: GraphStore) -> None:
+        end = START + 18 * MINUTE
+        found = store.rings(ref("account:ra"), as_of=end)
+        assert ways(found.rings) == ["ra rb r1 r4", "ra rb rc r1 r2 r3"]
+        assert (found.capped, found.is_complete) == ((), True)
+        in_order = store.rings(ref("account:ra"), as_of=end, in_time_order=True)
+        assert ways(in_order.rings) == ["ra rb rc r1 r2 r3"]
+        assert ways(store.rings(ref("account:rb"), as_of=end, in_time_order=True).rings) == ["rb ra r4 r1"]
+        assert ways(store.rings(ref("account:ra"), as_of=end, max_length=2).rings) == ["ra rb r1 r4"]
+        assert ways(store.rings(ref("account:ra"), as_of=START + 12 * MINUTE).rings) == ["ra rb r1 r4"]
+        cut = store.rings(ref("account:ra"), as_of=end, limit=1)
+        assert (ways(cut.rings), cut.is_complete) == (["ra rb r1 r4"], False)
+        assert store.rings(ref("account:nobody"), as_of=end).rings == ()
+
+    def test_rings_name_the_hubs(self, store: GraphStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        cap_hubs(monkeypatch, 1)
+        found = store.rings(ref("account:ra"), as_of=START + 18 * MINUTE)
+        # Of rb the newest move out is r2, of ra the newest in is r3; r4 is found from neither.
+        assert ways(found.rings) == ["ra rb rc r1 r2 r3"]
+        assert found.capped == (Capped(ref=ref("account:ra"), total=2), Capped(ref=ref("account:rb"), total=2))
+
+    @pytest.mark.parametrize("max_hops", [0, 7])
+    def test_a_path_out_of_range_is_refused(self, store: GraphStore, max_hops: int) -> None:
+        with pytest.raises(ValueError, match="is refused"):
+            store.shortest_path(ref("account:ha"), ref("account:hb"), as_of=END, max_hops=max_hops)
+
+    @pytest.mark.parametrize("max_length, limit", [(1, 50), (7, 50), (4, 0), (4, 501)])
+    def test_rings_out_of_range_are_refused(self, store: GraphStore, max_length: int, limit: int) -> None:
+        with pytest.raises(ValueError, match="is refused"):
+            store.rings(ref("account:ra"), as_of=END, max_length=max_length, limit=limit)
+
+    def test_a_limit_of_identifiers_is_refused(self, store: GraphStore) -> None:
+        with pytest.raises(ValueError, match="is refused"):
+            store.shared_identifiers(ref("account:ra"), as_of=END, limit=501)
+
+
+def cap_hubs(monkeypatch: pytest.MonkeyPatch, links: int) -> None:
+    """Make an entity with more links a hub, for every store."""
+    for module in ("store", "neo4j_store", "snapshot_store"):
+        monkeypatch.setattr(f"ingestion.graph.{module}.HUB_LINKS", links)

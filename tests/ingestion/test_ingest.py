@@ -18,7 +18,8 @@ from ingestion.artifacts import read_parquet
 from ingestion.contracts import TRANSACTION
 from ingestion.errors import DataContractError, MappingError
 from ingestion.ingest import IngestResult, ingest
-from ingestion.mapping import Mapping, TimeField, load_mapping
+from ingestion.mapping import Mapping, load_mapping
+from ingestion.mapping_fields import TimeField
 from ingestion.pieces import DamagedFile
 from ingestion.privacy import Tokenizer, is_token
 from ingestion.snapshot import Snapshot

@@ -77,8 +77,8 @@ def test_a_wrong_mapping_is_refused_with_its_key(change: dict[str, Any], told: s
     [
         ('zone = "UTC"', 'zone = "Mars/Base"', "fields.event_time.zone"),
         ('unit = "decimal"', 'unit = "cents"', "fields.amount.unit"),
-        ('{ constant = "XXX" }', '{ constant = "EUR", column = "C" }', "either `column` or `constant`"),
-        ("delay_days = 7", "delay_days = -1", "labels.column.delay_days"),
+        ('{ constant = "XXX" }', '{ constant = "EUR", column = "C" }', "either `column`, `constant` or `expression`"),
+        ("delay_days = 7", "delay_days = -1", "labels.0.column.delay_days"),
         ('features = "handbook"', 'features = "hanbook"', "no feature spec 'hanbook'"),
         ("[fields]", "[fields", "not valid TOML"),
     ],
@@ -91,5 +91,5 @@ def test_a_wrong_file_is_refused_with_a_remedy(tmp_path: Path, old: str, change:
 
 
 def test_an_unknown_name_lists_what_is_shipped() -> None:
-    with pytest.raises(MappingError, match="fraud-handbook, ringfence"):
+    with pytest.raises(MappingError, match="fraud-handbook, paysim, ringfence"):
         load_mapping("handbok")

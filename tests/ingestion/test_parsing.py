@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ingestion.contracts import micros
 from ingestion.errors import MappingError
-from ingestion.mapping import AmountField, TimeField
-from ingestion.parsing import Parsed, parse_amounts, parse_times
+from ingestion.mapping_fields import AmountField, TimeField
+from ingestion.parsing import Parsed, parse_amounts
+from ingestion.parsing_times import parse_times
 
 
 def utc(*parts: int) -> dt.datetime:
@@ -50,7 +51,7 @@ def test_unreadable_times_do_not_spoil_their_neighbors() -> None:
     texts = ["2024-02-30 10:00:00", "2024-02-29 10:00:00", "tomorrow", "2024-13-01T00:00:00Z", "2016-12-31T23:59:60Z"]
     values, faults = times(texts, zone="UTC")
     assert values == [None, utc(2024, 2, 29, 10), None, None, None]
-    assert faults == ["time_unreadable", None, "time_unreadable", "time_unreadable", "time_unreadable"]
+    assert faults == ["time_unreadable", None, "time_unreadable", "time_unreadable", "time_leap_second"]
 
 
 def test_times_without_a_zone_are_bad_rows_where_none_is_named() -> None:
@@ -60,9 +61,16 @@ def test_times_without_a_zone_are_bad_rows_where_none_is_named() -> None:
 
 
 def test_clock_changes_have_one_answer() -> None:
-    """02:30 does not exist on 31 March in Paris, and comes twice on 27 October: the earlier is meant."""
-    values, _ = times(["2024-03-31 02:30:00", "2024-10-27 02:30:00"], zone="Europe/Paris")
-    assert values == [utc(2024, 3, 31, 1), utc(2024, 10, 27, 0, 30)]
+    """02:30 does not exist on 31 March in Paris, and comes twice on 27 October."""
+    texts = ["2024-03-31 02:30:00", "2024-10-27 02:30:00", "2024-10-27 02:30:00+01:00", "2024-10-27 03:00:00"]
+    certain = [utc(2024, 10, 27, 1, 30), utc(2024, 10, 27, 2)]
+    values, faults = times(texts, zone="Europe/Paris")
+    assert values == [None, None, *certain]
+    assert faults == ["time_skipped", "time_ambiguous", None, None]
+    for ambiguous, hour in (("earlier", 0), ("later", 1)):
+        values, faults = times(texts, zone="Europe/Paris", ambiguous=ambiguous)
+        assert values == [None, utc(2024, 10, 27, hour, 30), *certain]
+        assert faults == ["time_skipped", None, None, None]
 
 
 def test_formats_of_other_shapes() -> None:

@@ -15,6 +15,7 @@ from ingestion.graph.snapshot_store import SnapshotStore
 from ingestion.graph.store import GraphStore, Neighborhood
 from ingestion.workspace import Workspace
 from tests.builders import DAY, START, build_snapshot
+from tests.contracts.graph_store_suite import cap_hubs
 from tests.graph_server import FUTURE, LoadedGraph, hostile_values, loaded_graph
 
 pytestmark = pytest.mark.neo4j
@@ -45,6 +46,7 @@ def test_counts_and_sums_equal_the_snapshot(graph: LoadedGraph, batch: int) -> N
         (row["source_type"], row["source_key"], party["type"], party["key"]) for row in rows for party in row["parties"]
     }
     assert held.uses == len(pairs)
+    assert held.links == (4, 4, 4)[batch - 1] == graph.snapshots[batch - 1].links().num_rows
     assert (held.lineage, held.batch) == ("lineage-test", batch)
 
 
@@ -112,6 +114,60 @@ def test_entities_and_transactions_are_equal(graph: LoadedGraph) -> None:
         assert graph.neo4j[2].transactions(party, **read) == graph.oracle[2].transactions(party, **read)
         chosen = rng.choice(ids)
         assert graph.neo4j[2].transaction(chosen, as_of=as_of) == graph.oracle[2].transaction(chosen, as_of=as_of)
+
+
+def test_random_paths_are_equal(graph: LoadedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, parties = random.Random(11), parties_of(graph)
+    lengths = Counter[int]()
+    skipped = 0
+    for hub in (1_000, 25):
+        cap_hubs(monkeypatch, hub)
+        for _ in range(40):
+            batch, as_of = rng.randrange(3), START + rng.randrange(60 * DAY)
+            a, b, max_hops = rng.choice(parties), rng.choice(parties), rng.randrange(1, 7)
+            found, expected = (
+                store.shortest_path(a, b, as_of=as_of, max_hops=max_hops)
+                for store in (graph.neo4j[batch], graph.oracle[batch])
+            )
+            assert found == expected
+            lengths[len(found.steps)] += 1
+            skipped += len(found.skipped) > 0
+    assert skipped > 3 and sum(lengths[length] > 0 for length in range(1, 7)) >= 3, lengths
+
+
+def test_random_shared_identifiers_are_equal(graph: LoadedGraph) -> None:
+    rng, parties = random.Random(12), parties_of(graph)
+    num_shared = 0
+    for _ in range(80):
+        batch, as_of, limit = rng.randrange(3), START + rng.randrange(60 * DAY), rng.choice([1, 2, 50])
+        ref = rng.choice(parties)
+        found, expected = (
+            store.shared_identifiers(ref, as_of=as_of, limit=limit)
+            for store in (graph.neo4j[batch], graph.oracle[batch])
+        )
+        assert found == expected
+        num_shared += found.num_identifiers
+    assert num_shared > 20
+
+
+@pytest.mark.parametrize("in_time_order", [False, True])
+def test_random_rings_are_equal(graph: LoadedGraph, monkeypatch: pytest.MonkeyPatch, in_time_order: bool) -> None:
+    rng = random.Random(13)
+    accounts = [ref for ref in parties_of(graph) if ref.type == "account"]
+    num_rings = num_capped = 0
+    for hub in (1_000, 2):
+        cap_hubs(monkeypatch, hub)
+        for _ in range(30):
+            batch, as_of = rng.randrange(3), START + (20 + rng.randrange(40)) * DAY
+            ref, max_length = rng.choice(accounts), rng.randrange(2, 7)
+            found, expected = (
+                store.rings(ref, as_of=as_of, max_length=max_length, limit=20, in_time_order=in_time_order)
+                for store in (graph.neo4j[batch], graph.oracle[batch])
+            )
+            assert found == expected
+            num_rings += len(found.rings)
+            num_capped += len(found.capped) > 0
+    assert num_rings > (3 if in_time_order else 10) and num_capped > 10
 
 
 def test_300_hostile_values_are_data(graph: LoadedGraph) -> None:

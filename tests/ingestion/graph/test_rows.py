@@ -35,7 +35,8 @@ def workspace_of(chain: list[Snapshot]) -> Workspace:
 
 @pytest.fixture(scope="module")
 def rows(chain: list[Snapshot]) -> GraphRows:
-    return graph_rows(chain[2], batches_of(chain[2], ancestors(workspace_of(chain), chain[2])))
+    older = ancestors(workspace_of(chain), chain[2])
+    return graph_rows(chain[2], batches_of(chain[2], older), older)
 
 
 def test_batches_are_told_by_the_ancestors(chain: list[Snapshot]) -> None:
@@ -86,7 +87,7 @@ def test_rows_after_a_batch(rows: GraphRows) -> None:
 
 def test_a_snapshot_without_further_parties_has_no_uses(tmp_path: Path) -> None:
     snapshot = build_snapshot(Workspace.open(tmp_path), [transaction("t", START, "customer:c", "terminal:t")])
-    rows = graph_rows(snapshot, batches_of(snapshot, []))
+    rows = graph_rows(snapshot, batches_of(snapshot, []), [])
     assert rows.uses.num_rows == 0
     assert rows.transactions.column("parties").to_pylist() == [None]
 

@@ -75,6 +75,21 @@ def test_an_external_server_that_is_away_says_what_to_do(workspace: Workspace) -
     assert "RINGFENCE_GRAPH_URI" in caught.value.remedy and caught.value.exit_code == 75
 
 
+def test_a_removed_store_starts_no_empty_server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never loaded, or `graph/` removed while the release is served: the reader says so, and nothing is started."""
+
+    def unexpected(*arguments: object, **more: object) -> Endpoint:
+        raise AssertionError("a server was to be started")
+
+    monkeypatch.setattr(server, "ensure_running", unexpected)
+    with pytest.raises(GraphUnavailable, match="holds no graph store"):
+        open_graph_store(workspace, workspace.settings())
+    workspace.graph.mkdir(exist_ok=True)
+    (workspace.graph / "current.json").write_bytes(orjson.dumps({"lineage": "lineage-gone"}))
+    with pytest.raises(GraphUnavailable, match="holds no graph store"):
+        open_graph_store(workspace, workspace.settings())
+
+
 @pytest.mark.parametrize("name", ["heap", "page_cache"])
 @pytest.mark.parametrize("value", ["1 g", "-1g", "big", "0m", "1g -XX:+Evil", "512"])
 def test_a_memory_size_is_checked(tmp_path: Path, name: str, value: str) -> None:

@@ -91,6 +91,20 @@ def test_one_holder_too_many_makes_a_hub(spark: SparkSession, tmp_path: Path) ->
     assert told["components"] == {"number": 1, "entities": 2, "largest": 2}
 
 
+def test_a_cluster_writes_the_same_components(spark: SparkSession, tmp_path: Path) -> None:
+    """What an ingest on a cluster does, here on one machine; hubs among the links."""
+    rng = random.Random(3)
+    seen = [Seen(rng.randrange(25), rng.choice(DEVICES), rng.randrange(50)) for _ in range(60)]
+    build(spark, tmp_path, seen)
+    expected = read_parquet(tmp_path / "components")
+    assert expected.num_rows > 5 and read_parquet(tmp_path / "hubs").num_rows > 0
+    shutil.rmtree(tmp_path / "components")
+    job = LinkJob(session=spark, resolution=RULES, decisions=(), folder=tmp_path, work=tmp_path / "work")
+    links = spark.read.parquet(str(tmp_path / "links"))
+    job.write_components_by_spark(links, 100, max(item.at for item in seen))
+    assert read_parquet(tmp_path / "components").equals(expected)
+
+
 def test_without_rules_there_is_nothing(spark: SparkSession, tmp_path: Path) -> None:
     assert build(spark, tmp_path / "none", [Seen(1, "dev-0", 1)], rules=Resolution()) == {}
     assert not (tmp_path / "none" / "links").exists()
