@@ -47,7 +47,7 @@ from ingestion.artifacts import short_hash
 from ingestion.contracts import roles_of
 from ingestion.errors import MappingError
 from ingestion.expressions import hashed_away, parse_expression
-from ingestion.features.spec import load_spec
+from ingestion.features.spec import RESERVED_ROLES, load_spec
 from ingestion.label_sources import LabelColumn, LabelFile, LabelSource, as_sources
 from ingestion.mapping_fields import (
     AmountField,
@@ -142,8 +142,8 @@ class Mapping(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Mapping:
         types = [party.type for party in self.parties]
-        if len(set(types)) != len(types) or {"source", "target"} & set(types):
-            raise ValueError("each of `parties` needs a type of its own, other than source and target")
+        if len(set(types)) != len(types) or set(RESERVED_ROLES) & set(types):
+            raise ValueError(f"each of `parties` needs a type of its own, other than {', '.join(RESERVED_ROLES)}")
         if self.alert_party not in self.roles:
             raise ValueError(f"alert_party {self.alert_party!r} is none of the roles {', '.join(self.roles)}")
         for names, known, what in (

@@ -32,7 +32,17 @@ from ingestion.features.kernels import (
     Section,
     replay,
 )
-from ingestion.features.spec import IS_UNUSUAL, MOTIFS, PAIR, SOURCE_IN, TARGET_OUT, Column, FeatureSpec, micros
+from ingestion.features.spec import (
+    IS_UNUSUAL,
+    MOTIFS,
+    PAIR,
+    SOURCE_IN,
+    TARGET_IN,
+    TARGET_OUT,
+    Column,
+    FeatureSpec,
+    micros,
+)
 
 #: Order of a label within what becomes available at one time: before every transaction.
 _BEFORE_ALL = -1
@@ -307,11 +317,7 @@ def role_of(column: Column) -> str:
     """The stream's role that makes a column."""
     if column.role is not None:
         return column.role
-    return SCATTER if column.statistic == "scatter_gather" else SOURCE_IN
-
-
-#: Stream of what the target received, for scatter-gather: rows are scored, then past.
-SCATTER = "target_in"
+    return TARGET_IN if column.statistic == "scatter_gather" else SOURCE_IN
 
 
 def transaction_rows(
@@ -363,7 +369,7 @@ def transaction_rows(
         return Rows.join(
             [rows(source, zero, target, PAST_ROW, nothing), rows(target, zero, source, SCORED_ROW, nothing)]
         )
-    if stream.role == SCATTER:
+    if stream.role == TARGET_IN:
         return Rows.join(
             [rows(target, zero, source, PAST_ROW, brought_in), rows(target, zero, source, SCORED_ROW, brought_in)]
         )

@@ -226,9 +226,20 @@ class FeatureJob:
                 rows = Rows.join(parts.pop(index)).in_order()
                 if begin and stream.columns:
                     rows = rows.of_parties_from(begin)
-                yield from blocks.packed(_values(index, stream, rows, begin if stream.columns else 0, scale, self.rows_a_part))
+                yield from blocks.packed(
+                    _values(index, stream, rows, begin if stream.columns else 0, scale, self.rows_a_part)
+                )
 
         return replay
+
+    def _values(self, index: int, rows: Rows, begin: int, scale: Doubles) -> Iterator[tuple[int, ValueBlock]]:
+        """Values, or lists, of the scored rows of a stream at positions from `begin` on, by part."""
+        stream = self._streams[index]
+        values: Any = stream.values(rows, scale) if stream.columns else stream.lists(rows)
+        scored = np.flatnonzero(rows.scored & (rows.position >= begin))
+        position = rows.position[scored]
+        for part, chosen in blocks.split(position // self.rows_a_part):
+            yield part, ValueBlock(stream=index, position=position[chosen], values=values[scored[chosen]])
 
     def _event_blocks(self, batches: Batches) -> Batches:
         for table in blocks.chunks(batches, _CHUNK):
@@ -332,15 +343,6 @@ def wide_schema(spec: FeatureSpec) -> pa.Schema:
         [pa.field("transaction_id", pa.string(), nullable=False)]
         + [pa.field(name, pa.float32()) for name in spec.names]
     )
-
-
-def _values(index: int, stream: Stream, rows: Rows, begin: int, scale: Doubles, rows_a_part: int) -> Iterator[tuple[int, ValueBlock]]:
-    """Values, or lists, of the scored rows at positions from `begin` on, by part."""
-    values: Any = stream.values(rows, scale) if stream.columns else stream.lists(rows)
-    scored = np.flatnonzero(rows.scored & (rows.position >= begin))
-    position = rows.position[scored]
-    for part, chosen in blocks.split(position // rows_a_part):
-        yield part, ValueBlock(stream=index, position=position[chosen], values=values[scored[chosen]])
 
 
 def _task(rows: Rows, stream: int, num_tasks: int) -> Ints:

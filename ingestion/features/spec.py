@@ -34,6 +34,10 @@ EVENT_FEATURES = (
 UNITS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 PAIR, SOURCE_IN, TARGET_OUT = "pair", "source_in", "target_out"
 TWO_WAY = (SOURCE_IN, TARGET_OUT)
+#: What the target received: the stream of scatter-gather.
+TARGET_IN = "target_in"
+#: Names of streams, which no further party type may have.
+RESERVED_ROLES = ("source", "target", PAIR, SOURCE_IN, TARGET_OUT, TARGET_IN)
 MOTIFS = ("cycle_2", "cycle_3", "cycle_4", "scatter_gather")
 IS_UNUSUAL = "source_is_unusual"
 #: Family -> the statistics that it may have.

@@ -14,7 +14,6 @@ import numpy as np
 
 from ingestion.features import kernels, motifs
 from ingestion.features.batch import (
-    SCATTER,
     Events,
     LabelRows,
     Rows,
@@ -38,7 +37,7 @@ from ingestion.features.kernels import (
     Labels,
     Money,
 )
-from ingestion.features.spec import IS_UNUSUAL, PAIR, SOURCE_IN, TARGET_OUT, FeatureSpec
+from ingestion.features.spec import IS_UNUSUAL, PAIR, SOURCE_IN, TARGET_IN, TARGET_OUT, FeatureSpec
 from ingestion.labels import LabelEvents
 from ingestion.money import exponent as currency_exponent
 from ingestion.snapshot import TransactionArrays
@@ -329,7 +328,7 @@ class _Finder:
     @classmethod
     def of(cls, role: str, entity: Ints, roles: Sequence[str]) -> _Finder:
         """Rows of `entity` (N, R) by the party whose history they belong to in a stream of this role."""
-        at = {SOURCE_IN: 1, SCATTER: 1, TARGET_OUT: 0, PAIR: 0}.get(role)
+        at = {SOURCE_IN: 1, TARGET_IN: 1, TARGET_OUT: 0, PAIR: 0}.get(role)
         keys = entity[:, list(roles).index(role) if at is None else at]
         if role == PAIR:
             keys = pair_code(keys, entity[:, 1])
@@ -409,7 +408,7 @@ def _rows_of(
         return [((source, 0), target, SCORED_ROW, ahead), ((target, 0), source, PAST_ROW, brought)]
     if stream.role == TARGET_OUT:
         return [((target, 0), source, SCORED_ROW, _NO_LIST), ((source, 0), target, PAST_ROW, _NO_LIST)]
-    if stream.role == SCATTER:
+    if stream.role == TARGET_IN:
         return [((target, 0), source, SCORED_ROW, brought), ((target, 0), source, PAST_ROW, brought)]
     key = _key(stream.role, parties)
     if key is None:
@@ -427,9 +426,9 @@ def _key(role: str, parties: Mapping[str, int]) -> tuple[int, int] | None:
 
 def _grown(arrays: Arrays, size: int) -> Arrays:
     """The same history with twice the room; marks have no room."""
-    grown: dict[str, Any] = {}
-    for name in arrays._fields:
-        values = getattr(arrays, name)
-        more = np.zeros((max(size, _ROOM), *values.shape[1:]), values.dtype)
-        grown[name] = values if name == "marks" else np.concatenate([values, more])
+    grown = {name: values if name == "marks" else _with_room(values, size) for name, values in arrays._asdict().items()}
     return type(arrays)(**grown)
+
+
+def _with_room(values: Any, size: int) -> Any:
+    return np.concatenate([values, np.zeros((max(size, _ROOM), *values.shape[1:]), values.dtype)])

@@ -8,15 +8,25 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_erase, data_features, data_links, data_mapping, data_quarantine
+from serving.cli import (
+    data_erase,
+    data_features,
+    data_inspect,
+    data_links,
+    data_mapping,
+    data_quarantine,
+    data_snapshot,
+)
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
 app.add_typer(data_quarantine.app, name="quarantine")
 data_erase.register(app)
+data_inspect.register(app)
 app.add_typer(data_links.app, name="links")
 app.add_typer(data_mapping.app, name="mapping")
 app.add_typer(data_features.app, name="features")
+app.add_typer(data_snapshot.app, name="snapshot")
 
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000}
 
@@ -101,6 +111,6 @@ def ingest(
             max_bad_share=share,
             new_lineage=new_lineage,
         )
-        contents = None if no_graph else pipeline.load_graph(opened, stages, settings)
+        contents = None if no_graph else pipeline.load_graph(opened, stages, settings, master=spark_master)
     body = pipeline.ingest_summary(opened, result, contents)
     answer(body, as_json, lambda console: pipeline.show_ingest(console, body))

@@ -1,4 +1,4 @@
-"""Every statistic of the feature families by its definition, written the slow way: lists, no running sums, no kernel."""
+"""Every statistic of the feature families by its definition, the slow way: lists, no running sums, no kernel."""
 
 from __future__ import annotations
 

@@ -50,9 +50,7 @@ def stepped(history: History, spec: FeatureSpec) -> Floats:
 
 @pytest.mark.spark
 @pytest.mark.parametrize("spec", [SPEC, load_spec("handbook").for_roles(ROLES)], ids=["default", "handbook"])
-def test_spark_arrays_and_online_agree_bit_for_bit(
-    spark: SparkSession, tmp_path: Path, spec: FeatureSpec
-) -> None:
+def test_spark_arrays_and_online_agree_bit_for_bit(spark: SparkSession, tmp_path: Path, spec: FeatureSpec) -> None:
     """10 % of the rows late, three currencies, absent parties, parts smaller than the table."""
     history = random_history(2_000, seed=9)
     found = spark_features(spark, history, spec, tmp_path / "features", rows_a_part=700)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from ingestion import compiled
 from ingestion.features import kernels, motifs
 from ingestion.features.batch import Rows, Stream, streams_of

@@ -19,9 +19,7 @@ def test_folded_is_stepped(tmp_path: Path, up_to: int) -> None:
     snapshot = build_snapshot(Workspace.open(tmp_path), rows, labels=labels)
     arrays, features = snapshot.arrays, snapshot.features()
     time = int(arrays.available_at[up_to - 1]) if up_to else None
-    state = FeatureState.folded(
-        snapshot.spec, arrays, known_by(snapshot.label_events, time), features, up_to=up_to
-    )
+    state = FeatureState.folded(snapshot.spec, arrays, known_by(snapshot.label_events, time), features, up_to=up_to)
     events = snapshot.label_events
     due = [i for i in range(len(events.known_at)) if time is None or events.known_at[i] > time]
     for position in range(up_to, len(arrays)):
