@@ -116,19 +116,21 @@ def build_snapshot(
     mapping: Row | None = None,
     unreviewed_alerts: Collection[str] = (),
     links: Sequence[Row] = (),
+    two_way: bool | None = None,
     set_current: bool = True,
 ) -> Snapshot:
     """Publish a snapshot of the rows and labels, after the parent's when there is one, as an ingest would.
 
     Entities keep the parent's ids; `batch` is 1, or the parent's plus one. Labels mature after `maturity_days`.
     `links` (see `link`) are all that it has, its parent's are not kept.
+    `two_way` is whether a type may be on both ends; unset, whether one is.
     `mapping` is what the manifest holds (`Mapping.as_dict()`), for code that reads it.
     """
     before = parent.transactions(TRANSACTION.names) if parent else TRANSACTION.empty_table()
     table = _in_sequence(pa.concat_tables([before, _table(rows, TRANSACTION)]))
     if roles is None:
         roles = roles_of([party["type"] for parties in table.column("parties").to_pylist() for party in parties])
-    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles, two_way=_is_two_way(table))
+    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles, two_way=_is_two_way(table) if two_way is None else two_way)
     entities, entity_NR = _entities(table, roles, parent)
     explicit = _table(labels, LABEL)
     if parent:

@@ -226,9 +226,7 @@ class FeatureJob:
                 rows = Rows.join(parts.pop(index)).in_order()
                 if begin and stream.columns:
                     rows = rows.of_parties_from(begin)
-                yield from blocks.packed(
-                    _values(index, stream, rows, begin if stream.columns else 0, scale, self.rows_a_part)
-                )
+                yield from blocks.packed(self._values(index, rows, begin if stream.columns else 0, scale))
 
         return replay
 

@@ -225,6 +225,7 @@ class Builder:
             work=self.work / "features",
             first_part=first_part,
             parallelism=parallelism(self.session),
+            rows_a_part=feature_job.ROWS_A_PART,
         )
         rows = in_base_currency(transactions.numbered(self.session, "position"), self._base)
         values, make = job.values(self.session, rows, labels.where(F.col("position").isNotNull()))

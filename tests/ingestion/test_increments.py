@@ -50,7 +50,7 @@ def equals_one_go(snapshot: Snapshot, folder: Path, alerts: tuple[str, ...] = ()
     explicit = labels.filter(pc.not_equal(labels.column("origin"), "matured"))
     rows = snapshot.transactions(TRANSACTION.names)
     whole = build_snapshot(
-        Workspace.open(folder), rows, labels=explicit, roles=snapshot.roles, unreviewed_alerts=alerts
+        Workspace.open(folder), rows, labels=explicit, roles=snapshot.roles, unreviewed_alerts=alerts, two_way=True
     )
     assert rows.to_pylist() == whole.transactions(TRANSACTION.names).to_pylist(), "the order of the sequence"
     assert labels.to_pylist() == whole.labels().to_pylist()
@@ -147,5 +147,6 @@ def test_another_maturity_or_spec_rebuilds_what_hangs_on_it(tmp_path: Path) -> N
         labels=[label("t0000", START + DAY)],
         roles=second.roles,
         maturity_days=9,
+        two_way=True,
     )
     assert second.features().tobytes() == rebuilt.features().tobytes()
