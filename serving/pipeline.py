@@ -79,10 +79,10 @@ def ingest_table(
     return result
 
 
-def load_graph(workspace: Workspace, stages: StageLog, settings: Settings) -> GraphContents:
+def load_graph(workspace: Workspace, stages: StageLog, settings: Settings, *, master: str) -> GraphContents:
     """Snapshot -> Neo4j."""
     with stages.stage("graph") as stage:
-        contents = load.load_graph(workspace, Snapshot.open(workspace), settings, progress=stage)
+        contents = load.load_graph(workspace, Snapshot.open(workspace), settings, master=master, progress=stage)
         stage.output = {"batch": contents.batch, "transactions": contents.transactions}
     return contents
 

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_erase, data_links, data_mapping, data_quarantine
+from serving.cli import data_erase, data_inspect, data_links, data_mapping, data_quarantine
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
 app.add_typer(data_quarantine.app, name="quarantine")
 data_erase.register(app)
+data_inspect.register(app)
 app.add_typer(data_links.app, name="links")
 app.add_typer(data_mapping.app, name="mapping")
 
@@ -100,6 +101,6 @@ def ingest(
             max_bad_share=share,
             new_lineage=new_lineage,
         )
-        contents = None if no_graph else pipeline.load_graph(opened, stages, settings)
+        contents = None if no_graph else pipeline.load_graph(opened, stages, settings, master=spark_master)
     body = pipeline.ingest_summary(opened, result, contents)
     answer(body, as_json, lambda console: pipeline.show_ingest(console, body))
