@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ingestion.errors import DataContractError
 from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.proposer.column_look import ColumnLook
 from ingestion.proposer.decision import Draft, Option
@@ -15,8 +16,12 @@ def decide_amount(sample: Sample, draft: Draft) -> str:
     """Decide `fields.amount`; returns its column."""
     options = [option for look in sample.looks.values() if look.name not in draft.used for option in _option(look)]
     if not options:
-        first = next(name for name in sample.looks if name not in draft.used)
-        options = [Option(value=first, score=0.05, reason="no column holds amounts: name one")]
+        free = [look for look in sample.looks.values() if look.name not in draft.used]
+        named = [look for look in free if not says(look.name, "source") and not says(look.name, "target")]
+        first = next((look for look in [*named, *free] if look.is_number), free[0] if free else None)
+        if first is None:
+            raise DataContractError(f"{sample.name} has no column left for an amount.", remedy="Write the mapping by hand.")
+        options = [Option(value=first.name, score=0.05, reason="no column holds amounts: name one")]
     chosen: str = draft.decide("fields.amount", options)
     draft.use(chosen, "amount")
     return chosen
@@ -38,7 +43,7 @@ def _option(look: ColumnLook) -> list[Option]:
     score = 0.2 + 0.5 * named + (0.15 if look.is_written_with_decimals else 0.0)
     score += 0.12 if _is_money(look) else -0.1
     score -= 0.35 * aside + (0.5 if head else 0.0) + (0.3 if look.is_code and not named else 0.0)
-    score -= 0.15 * max(says(look.name, "target"), says(look.name, "label"))
+    score -= (0.1 if named else 0.4) * max(says(look.name, side) for side in ("source", "target", "label"))
     if score <= 0.1:
         return []
     why = "is named so, and holds numbers" if named else "holds numbers that could be amounts"

@@ -51,7 +51,8 @@ def _currency_in(amount: str) -> str | None:
 def decide_outcome(sample: Sample, draft: Draft) -> None:
     """Decide `fields.outcome`."""
     options = [option for look in _free(sample, draft) if (option := _outcome_option(look)) is not None]
-    options.append(Option(value=None, score=0.35, reason="no column says what was declined: all count as approved"))
+    told = "no column says what was declined: all count as approved"
+    options.append(Option(value=None, score=0.35 if options else 0.78, reason=told))
     chosen = draft.decide("fields.outcome", options)
     look = sample.looks.get(chosen)
     if look is None:
@@ -79,7 +80,7 @@ def _outcome_option(look: ColumnLook) -> Option | None:
     share = sum(name is not None for name in known) / len(known)
     both = len({name for name in known if name is not None}) == 2
     if share < 0.5 or not (named or both):
-        return None
+        return Option(value=look.name, score=0.3, reason="is named so") if named else None
     score = 0.2 + 0.35 * named + 0.3 * share + (0.1 if both else 0.0)
     return Option(value=look.name, score=score, reason="its values say what was approved and what was not")
 

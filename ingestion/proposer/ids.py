@@ -32,7 +32,7 @@ def _score(look: ColumnLook, place: int) -> float:
     if look.time is not None:
         score -= 0.3
     if any(says(look.name, other) for other in ("source", "target", "refers")):
-        score -= 0.2
+        score -= 0.45
     return score - (0.2 * says(look.name, "amount") if look.is_number and not says(look.name, "id") else 0.0)
 
 

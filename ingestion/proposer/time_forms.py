@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -53,15 +55,30 @@ def time_form_of(values: Sequence[str]) -> TimeForm | None:
     if all(len(value) >= 10 and value[4] == "-" for value in values) and _fits(values, dt.datetime.fromisoformat):
         zoned = all(dt.datetime.fromisoformat(value).tzinfo is not None for value in values)
         return TimeForm(part="date" if max(map(len, values)) == 10 else "moment", format="iso", zoned=zoned)
+    marks = _marks(values[0])
     for part, formats in (("date", _DATES), ("clock", _CLOCKS), ("moment", _moments())):
-        fitting = [form for form in formats if _fits(values, _reader(form))]
+        fitting = [form for form in formats if _marks_of(form) == marks and _fits(values, _reader(form))]
         if fitting:
-            form = max(fitting, key=lambda form: _certainty(form, values))
+            # Days first, as most of the world writes them, unless the months say otherwise: rivals are asked about.
+            form = max(fitting, key=lambda form: form.startswith(("%d", "%Y")))
             rivals = tuple(other for other in fitting if other != form)
             return TimeForm(part=part, format=form, zoned="%z" in form, rivals=rivals)  # type: ignore[arg-type]  # parts
     return None
 
 
+def _marks(text: str) -> str:
+    """The signs of a time that are no digits; runs of letters as one."""
+    text = re.sub(r"\s?(?:Z|[+-]\d\d:?\d\d)$", "z", text)
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "", text))
+
+
+@lru_cache(maxsize=8192)
+def _marks_of(form: str) -> str:
+    """The marks of the times that a format writes."""
+    return _marks(dt.datetime(2024, 12, 22, 12, 22, 22, 222222, tzinfo=dt.UTC).strftime(form))
+
+
+@lru_cache(maxsize=1)
 def _moments() -> list[str]:
     return [f"{day}{join}{clock}{offset}" for day, join, clock, offset in product(_DATES, _JOINS, _CLOCKS, _OFFSETS)]
 
@@ -73,12 +90,6 @@ def _epoch(values: Sequence[str]) -> TimeForm | None:
         if all(946_684_800 <= number // unit <= _LAST.timestamp() for number in numbers) and len(values) > 1:
             return TimeForm(part="moment", format=name, zoned=True)
     return None
-
-
-def _certainty(form: str, values: Sequence[str]) -> int:
-    """Days first, as most of the world writes them, unless the months say otherwise: rivals are asked about."""
-    del values
-    return 1 if form.startswith(("%d", "%Y")) else 0
 
 
 def _fits(values: Sequence[str], read: Callable[[str], dt.datetime]) -> bool:

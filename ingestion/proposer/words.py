@@ -66,7 +66,7 @@ CONCEPTS: dict[str, str] = {
     "agent": "agent agents broker outlet branch filiale* sucursal agence agentur* kiosk",
     # what came of it
     "label": "fraud fraudulent betrug* fraude frode label scam chargeback chbk cb illicit laundering sar dispute disputed"
-    " suspicious isfraud verdict tag tagged investigation review confirmed class bad target abuse estafa genuine legit",
+    " suspicious isfraud verdict tag tagged investigation review confirmed class bad abuse estafa genuine legit",
     "analyst": "review reviewed investigation analyst tag tagged verdict manual case sar confirmed investigator checked",
     "chargeback": "chargeback chbk cb dispute disputed ruckbuchung* rucklastschrift* contracargo",
     "rule": "rule rules flagged alert alerted score scored model predicted prediction system engine auto",
