@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingestion.errors import UsageError
+from ingestion.pan import scrub
 
 #: Below it a choice is asked about.
 ASK_BELOW = 0.75
@@ -74,7 +75,7 @@ class Draft:
             choice=choice,
             alternatives=tuple(others[:4]),
             confidence=confidence,
-            reason=reason,
+            reason=scrub(reason),
             answered=answered,
         )
         return choice

@@ -19,6 +19,7 @@ _DATES = (
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H%M%S", "%H.%M.%S", "%H.%M", "%Hh%M")
 _JOINS = (" ", "T", "", ", ", "-")
 _OFFSETS = ("", "%z", " %z")
+_CLOCK = re.compile(r"\d{1,2}[:.h]\d{2}|\d{6}$")
 #: Times before and after are no times of transactions.
 _FIRST, _LAST = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2045, 1, 1, tzinfo=dt.UTC)
 _EPOCHS = {"epoch_seconds": 1, "epoch_milliseconds": 1_000, "epoch_microseconds": 1_000_000}
@@ -57,6 +58,8 @@ def time_form_of(values: Sequence[str]) -> TimeForm | None:
         return TimeForm(part="date" if max(map(len, values)) == 10 else "moment", format="iso", zoned=zoned)
     marks = _marks(values[0])
     for part, formats in (("date", _DATES), ("clock", _CLOCKS), ("moment", _moments())):
+        if part == "clock" and not all(_CLOCK.match(value) for value in values):
+            continue  # 5.1.0 is a version
         fitting = [form for form in formats if _marks_of(form) == marks and _fits(values, _reader(form))]
         if fitting:
             # Days first, as most of the world writes them, unless the months say otherwise: rivals are asked about.
