@@ -15,12 +15,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
-NOT_BENCHMARKS = {"__init__", "_report", "acceptance", "run_all"}
+NOT_BENCHMARKS = {"acceptance", "run_all"}
 
 
 def scripts() -> list[str]:
     """Names of the benchmark scripts."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    stems = (path.stem for path in FOLDER.glob("*.py"))
+    return sorted(stem for stem in stems if not stem.startswith("_") and stem not in NOT_BENCHMARKS)
 
 
 def summary(results: dict[str, Path]) -> str:

@@ -18,6 +18,7 @@ from ingestion.expression_values import Rows, clean_text, condition, evaluate
 from ingestion.mapping import Mapping
 from ingestion.mapping_fields import AmountField, TextField, TimeField, TypeColumn
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.pan import scrub
 from ingestion.parsing import Parsed, parse_amounts
 from ingestion.parsing_times import times_of
 from ingestion.pieces import RawRows
@@ -41,7 +42,7 @@ def left_out(rows: Rows, mapping: Mapping) -> tuple[pa.Array, dict[str, int]]:
 def transactions_of(raw: Rows | pa.Table, mapping: Mapping, *, now: int) -> tuple[pa.Table, Faults]:
     """Rows (N,) of LOOSE in the order of `raw`, and their faults; `now` is our clock in µs."""
     rows = raw if isinstance(raw, Rows) else Rows.of(raw, numbers=mapping.numbers)
-    faults = Faults(len(rows), columns=mapping.columns, personal=mapping.personal_columns)
+    faults = Faults(len(rows), columns=mapping.columns, personal=mapping.personal_columns | mapping.personal_fields)
     fields = mapping.fields
     event_time = read_times(rows, fields.event_time, faults, "event_time")
     known_at = event_time
@@ -92,7 +93,7 @@ def quarantine_of(
     ]
     if id_column is None and ids is not None:
         for bad, key in zip(found, ids.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
-            bad["transaction_id"] = key
+            bad["transaction_id"] = None if key is None else scrub(key)
     for broken in raw.broken:
         problem = {
             "reason": broken.reason,
@@ -120,7 +121,7 @@ def _quarantined(
     return dict(problem) | {
         "source_file": name,
         "line": line,
-        "transaction_id": None if key is None else str(key).strip(),
+        "transaction_id": None if key is None else scrub(str(key).strip()),
         "raw": orjson.dumps(safe, option=orjson.OPT_SORT_KEYS).decode(),
     }
 
@@ -168,10 +169,7 @@ def translate(texts: pa.Array, values: Dictionary[str, str]) -> pa.Array:
 
 
 def _party_type(rows: Rows, kind: str | TypeColumn) -> pa.Array:
-    if isinstance(kind, str):
-        return pa.repeat(pa.scalar(kind, pa.string()), len(rows))
-    texts = clean_text(rows.column(kind.column))
-    return pc.coalesce(translate(texts, kind.values), texts) if kind.values else texts
+    return text_of(rows, kind) if isinstance(kind, TypeColumn) else pa.repeat(pa.scalar(kind, pa.string()), len(rows))
 
 
 def _exponents(currency: pa.Array) -> NDArray[np.int64]:

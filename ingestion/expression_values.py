@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from dataclasses import dataclass, field
+import hmac
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +33,18 @@ _COMPARE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Rows as written: `table` (N,), the `lines` (N,) int64 they stand on, and the name of their file."""
+    """Rows as written: `table` (N,), the `lines` (N,) int64 they stand on, and the name of their file.
+
+    `hash` of a `personal` column is keyed by `secret`: without it, who knows what such values look like could try
+    them all (PCI DSS 3.5.1.1).
+    """
 
     table: pa.Table
     lines: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     name: str = ""
     numbers: NumberFormat = PLAIN
+    personal: frozenset[str] = frozenset()
+    secret: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, table: pa.Table, *, numbers: NumberFormat = PLAIN) -> Rows:
@@ -57,7 +64,7 @@ class Rows:
     def filter(self, keep: pa.Array) -> Rows:
         """The rows of a mask (N,)."""
         chosen = keep.to_numpy(zero_copy_only=False)
-        return Rows(table=self.table.filter(keep), lines=self.lines[chosen], name=self.name, numbers=self.numbers)
+        return replace(self, table=self.table.filter(keep), lines=self.lines[chosen])
 
 
 def clean_text(values: pa.Array) -> pa.Array:
@@ -109,7 +116,9 @@ def _plain(values: pa.Array) -> pa.Array:
     if pa.types.is_boolean(kind):
         return values.cast(pa.string())
     if pa.types.is_integer(kind):
-        return values.cast(pa.int64(), safe=kind == pa.uint64())
+        if kind == pa.uint64():
+            values = pc.if_else(pc.less(values, pa.scalar(2**63, pa.uint64())), values, pa.scalar(None, kind))
+        return values.cast(pa.int64())
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return values.cast(pa.float64(), safe=False)
     return clean_text(values)
@@ -214,7 +223,8 @@ def _call(node: ast.Call, rows: Rows) -> pa.Array:
         case "coalesce":
             return pc.coalesce(*_alike([_value(item, rows) for item in given]))
         case "hash":
-            return _hash([_text(item, rows) for item in given])
+            personal = rows.personal.intersection(parse_expression(ast.unparse(node)).columns)
+            return _hash([_text(item, rows) for item in given], rows.secret if personal else "")
         case "row_number":
             return pa.array(rows.lines, pa.int64())
         case "file_name":
@@ -240,11 +250,13 @@ def _alike(values: list[pa.Array]) -> list[pa.Array]:
     return [clean_text(value) for value in values]
 
 
-def _hash(parts: list[pa.Array]) -> pa.Array:
-    """32 hex digits of SHA-256 over the values' netstrings, so that no two lists of values read alike."""
+def _hash(parts: list[pa.Array], secret: str) -> pa.Array:
+    """32 hex digits of SHA-256 over the values' netstrings, so that no two lists of values read alike; of HMAC-SHA256
+    where there is a secret."""
     columns = [part.to_pylist() for part in parts]
     digests = []
     for values in zip(*columns, strict=True):
         text = b"".join(b"-" if value is None else b"%d:%b" % (len(raw := value.encode()), raw) for value in values)
-        digests.append(hashlib.sha256(text).hexdigest()[:32])
+        digest = hmac.digest(secret.encode(), text, "sha256") if secret else hashlib.sha256(text).digest()
+        digests.append(digest.hex()[:32])
     return pa.array(digests, pa.string())

@@ -122,7 +122,10 @@ def _delay(source: LabelFile) -> int:
 def _personal(source: LabelFile, mapping: Mapping) -> frozenset[str]:
     if source.entity is None or source.entity.type not in mapping.personal_types:
         return frozenset()
-    return frozenset({source.entity.key})
+    key = source.entity.key
+    others = {"label": source.label.columns, "origin": source.origin.columns}
+    others["known_at"] = source.time.read_columns if source.time is not None else ()
+    return frozenset({key, *(name for name, columns in others.items() if key in columns)})
 
 
 def _label(values: pa.Array, fraud: tuple[str, ...], legitimate: tuple[str, ...]) -> pa.Array:

@@ -63,6 +63,7 @@ from ingestion.mapping_fields import (
 )
 from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.numbers import NumberFormat
+from ingestion.pan import scrub
 from ingestion.resolution.rules import NO_RULES, Resolution
 
 SHIPPED = Path(__file__).with_name("mappings")
@@ -155,7 +156,7 @@ class Mapping(Part):
             raise ValueError(f"column {kept_out[0]!r} is `dropped`, and read all the same")
         self._check_text()
         self._check_labels()
-        self._check_personal_expressions()
+        self._check_personal()
         ends = {*self.source.types, *self.target.types}
         self.resolution.check(entities=ends, parties=set(types), attributes=set(self.attributes))
         load_spec(self.features)
@@ -196,28 +197,56 @@ class Mapping(Part):
             if kind is not None and kind not in self.party_types:
                 raise ValueError(f"labels speak of {kind!r}, which is no party type of this mapping")
 
-    def _check_personal_expressions(self) -> None:
-        """A personal value must not leave by an expression for a field that is kept as it is."""
-        for name in Fields.model_fields:
-            expression: str = getattr(getattr(self.fields, name), "expression", None) or ""
-            for column in parse_expression(expression).columns if expression else ():
-                if column in self.personal_columns and not hashed_away(expression, column):
-                    raise ValueError(f"the expression of {name} shows {column}, which is personal: use hash({column})")
+    def _check_personal(self) -> None:
+        """A personal value must not leave by another field that is kept as it is, and no card number may be here."""
+        if scrub(dumped := self.model_dump_json()) != dumped:
+            raise ValueError("it holds a card number, and a mapping is kept: tell such rows by something else")
+        personal = self.personal_columns
+        for name, field in self._parts.items():
+            if name in self._personal_parts:
+                continue
+            for column in personal.intersection(_read_columns(field)):
+                expression = getattr(field, "expression", None)
+                if expression is None or not hashed_away(expression, column):
+                    raise ValueError(
+                        f"{name} shows {column}, which is personal: use the expression hash({column}), or leave it out"
+                    )
+        for column in sorted(personal.intersection(self.attributes) - set(self.personal.attributes)):
+            raise ValueError(f"attribute {column!r} is the key of a personal party: name it in personal.attributes too")
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """Contract field, as in faults -> where it comes from."""
+        found: dict[str, Any] = {
+            "amount_minor" if name == "amount" else name: field
+            for name in Fields.model_fields
+            if (field := getattr(self.fields, name)) is not None
+        }
+        for role, party in (("source", self.source), ("target", self.target)):
+            found[f"{role}_key"] = party.key
+            if isinstance(party.type, TypeColumn):
+                found[f"{role}_type"] = party.type
+        return found | {f"parties.{party.type}": party.key for party in self.parties}
+
+    @property
+    def _personal_parts(self) -> frozenset[str]:
+        """Fields that become tokens."""
+        personal = self.personal_types
+        ends = {"source_key": self.source, "target_key": self.target}
+        keys = {name for name, party in ends.items() if personal & set(party.types)}
+        return frozenset(keys | {f"parties.{party.type}" for party in self.parties if party.type in personal})
+
+    @property
+    def personal_fields(self) -> frozenset[str]:
+        """Fields whose value at fault is masked: something personal is among their columns."""
+        personal = self.personal_columns
+        return frozenset(name for name, field in self._parts.items() if personal.intersection(_read_columns(field)))
 
     @property
     def columns(self) -> dict[str, str]:
         """Field of the contract -> column of the transaction table that it is read from, the first of several."""
-        found: dict[str, str] = {}
-        for name in Fields.model_fields:
-            columns = _read_columns(getattr(self.fields, name))
-            if columns:
-                found["amount_minor" if name == "amount" else name] = columns[0]
-        for role, party in (("source", self.source), ("target", self.target)):
-            if party.key.columns:
-                found[f"{role}_key"] = party.key.columns[0]
-            if isinstance(party.type, TypeColumn):
-                found[f"{role}_type"] = party.type.column
-        found |= {f"parties.{party.type}": party.key.columns[0] for party in self.parties if party.key.columns}
+        read = {name: _read_columns(field) for name, field in self._parts.items()}
+        found = {name: columns[0] for name, columns in read.items() if columns}
         found |= {f"attributes.{name}": name for name in self.attributes}
         for source in self.label_columns:
             found.setdefault("label", source.column)
@@ -227,10 +256,8 @@ class Mapping(Part):
     def read_columns(self) -> tuple[str, ...]:
         """Every column of the transaction table that is read, each once."""
         found = list(self.columns.values())
-        for name in Fields.model_fields:
-            found += _read_columns(getattr(self.fields, name))
-        for key in (self.source.key, self.target.key, *(party.key for party in self.parties)):
-            found += key.columns
+        for field in self._parts.values():
+            found += _read_columns(field)
         for kept in self.filters:
             found += parse_expression(kept.keep).columns
         for source in self.label_columns:
@@ -282,8 +309,6 @@ class Mapping(Part):
 
 
 def _read_columns(field: Any) -> tuple[str, ...]:
-    if field is None:
-        return ()
     columns: tuple[str, ...] = field.read_columns if hasattr(field, "read_columns") else field.columns
     return columns
 
@@ -297,22 +322,29 @@ def require_columns(mapping: str, wanted: Iterable[str], available: Sequence[str
         )
 
 
+def mapping_path(name_or_path: str | Path) -> Path:
+    """The file of a mapping: a shipped one by name, else the path itself, which may not be there."""
+    shipped = SHIPPED / f"{name_or_path}.toml"
+    return shipped if shipped.exists() else Path(name_or_path)
+
+
 def load_mapping(name_or_path: str | Path) -> Mapping:
     """A shipped mapping by name (`ringfence`, `fraud-handbook`) or a TOML file by path.
 
     Raises `MappingError` naming the key, the value and the remedy.
     """
-    shipped = SHIPPED / f"{name_or_path}.toml"
-    path = shipped if shipped.exists() else Path(name_or_path)
+    path = mapping_path(name_or_path)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise MappingError(f"There is no mapping {str(name_or_path)!r}.", remedy=f"Shipped: {known}; or give a file.")
     try:
         return Mapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MappingError(f"{path.name} is not valid TOML: {error}.", remedy="Mend the file.") from error
+        raise MappingError(
+            f"{scrub(path.name)} is not valid TOML: {scrub(str(error))}.", remedy="Mend the file."
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the mapping"
-        message = first["msg"].removeprefix("Value error, ")
-        raise MappingError(f"{path.name}: {key} is refused: {message}.", remedy="Mend the mapping.") from error
+        message = scrub(first["msg"].removeprefix("Value error, "))
+        raise MappingError(f"{scrub(path.name)}: {key} is refused: {message}.", remedy="Mend the mapping.") from None

@@ -134,12 +134,10 @@ class AmountField(Part):
         return _columns(self.column, self.expression)
 
 
-class TypeColumn(Part):
-    """A party type read from a column; what is not in `allowed` is a bad row."""
+class TypeColumn(TextField):
+    """A party type read from a column or expression; what is not in `allowed` is a bad row."""
 
-    column: str
     allowed: tuple[PartyType, ...] = Field(min_length=1)
-    values: dict[str, str] = Field(default_factory=dict)
 
 
 class Filter(Part):

@@ -74,17 +74,12 @@ def plan_ingest(
     seen = set()
     if parent is not None and not again:
         seen = {entry["sha256"] for entry in parent.manifest["sources"] if entry.get("mapping") == mapping.digest}
-    rates_path = _rates_path(source, mapping)
-    label_paths = _label_paths(source, mapping)
-    others = {rates_path, *label_paths.values()}
-    transactions = [path for path in find_files(source) if path not in others]
-    if not transactions:
-        raise DataContractError(f"{source} holds labels, but no transactions.", remedy="Name the transactions too.")
-    files = [file for path in transactions if (file := _unseen(path, mapping, seen)) is not None]
+    paths = source_paths(source, mapping)
+    files = [file for path in paths.transactions if (file := _unseen(path, mapping, seen)) is not None]
     for file in files:
         mapping.check_columns(file.columns, table=file.name)
     label_files: dict[int, tuple[LabelFile, ...]] = {}
-    for name, path in label_paths.items():
+    for name, path in paths.labels.items():
         labels = _unseen(path, mapping, seen)
         if labels is not None:
             wanted = [column for label in mapping.label_files[name] for column in label_columns(label)]
@@ -92,8 +87,26 @@ def plan_ingest(
             label_files[len(files)] = mapping.label_files[name]
             files.append(labels)
     return IngestPlan(
-        mapping=mapping, files=tuple(files), label_files=label_files, rates_path=rates_path, parent=parent
+        mapping=mapping, files=tuple(files), label_files=label_files, rates_path=paths.rates, parent=parent
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePaths:
+    """The files of a source: of transactions, of labels by the name in the mapping, of rates."""
+
+    transactions: tuple[Path, ...]
+    labels: dict[str, Path]
+    rates: Path | None
+
+
+def source_paths(source: Path, mapping: Mapping) -> SourcePaths:
+    """Which file of a source is what. Raises `DataContractError` when one that is needed is missing."""
+    rates, labels = _rates_path(source, mapping), _label_paths(source, mapping)
+    transactions = tuple(path for path in find_files(source) if path not in {rates, *labels.values()})
+    if not transactions:
+        raise DataContractError(f"{source} holds labels, but no transactions.", remedy="Name the transactions too.")
+    return SourcePaths(transactions=transactions, labels=labels, rates=rates)
 
 
 def beside(source: Path, name: str) -> Path:

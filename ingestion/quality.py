@@ -84,7 +84,7 @@ class Problem:
 class Faults:
     """The first problem of each bad row of a table with `num_rows` rows.
 
-    `columns` gives the user's column of a contract field; values of `personal` columns are masked.
+    `columns` gives the user's column of a contract field; values of `personal` columns and fields are masked.
     """
 
     num_rows: int
@@ -106,7 +106,7 @@ class Faults:
         column = self.columns.get(field, field)
         told = [None] * len(rows) if values is None else values.take(pa.array(rows)).cast(pa.string()).to_pylist()
         for row, value in zip(rows.tolist(), told, strict=True):
-            safe = self.safe_value(column, value)
+            safe = self.safe_value(field if field in self.personal else column, value)
             self.problems[row] = Problem(reason=reason, field=column, value=safe, remedy=REMEDIES[reason])
 
     def safe_value(self, column: str, value: Any) -> str | None:

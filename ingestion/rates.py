@@ -23,6 +23,7 @@ from ingestion.contracts import TIMESTAMP
 from ingestion.errors import DataContractError
 from ingestion.mapping_fields import TimeField
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.pan import scrub
 from ingestion.parsing_times import parse_times
 
 RATE = pa.schema(
@@ -135,7 +136,9 @@ def _file(path: Path, delimiter: str) -> pa.Table:
             convert_options=pa_csv.ConvertOptions(column_types={name: pa.string() for name in RATE.names}),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataContractError(f"{path.name} holds no table of rates: {error}.", remedy=_REMEDY) from error
+        raise DataContractError(
+            f"{scrub(path.name)} holds no table of rates: {scrub(str(error))}.", remedy=_REMEDY
+        ) from None
 
 
 def _checked(table: pa.Table, name: str, base: str) -> pa.Table:
@@ -154,7 +157,9 @@ def _checked(table: pa.Table, name: str, base: str) -> pa.Table:
             ("known_at", table.column("known_at")[row].as_py(), known_at[row].is_valid),
         ):
             if not good:
-                raise DataContractError(f"{name}, row {row + 1}: {column} {value!r} cannot be used.", remedy=_REMEDY)
+                raise DataContractError(
+                    f"{name}, row {row + 1}: {column} {scrub(repr(value))} cannot be used.", remedy=_REMEDY
+                )
     return pa.Table.from_arrays([dates, currencies, rates, known_at], schema=RATE)
 
 

@@ -71,7 +71,7 @@ def nightly(
             max_bad_share=settings.source.max_bad_share,
         )
         snapshot = Snapshot.open(workspace)
-        contents = pipeline.load_graph(workspace, stages, settings)
+        contents = pipeline.load_graph(workspace, stages, settings, master=master)
         trained = pipeline.train_model(workspace, stages, settings, snapshot)
         model = Model.open(trained.path)
         index_id = pipeline.index_entities(workspace, stages, snapshot, model)

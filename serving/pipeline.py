@@ -48,9 +48,10 @@ def ingest_table(
     mapping: str,
     master: str,
     max_bad_share: float,
+    new_lineage: bool = False,
     replay: Replay | None = None,
 ) -> IngestResult:
-    """Table -> snapshot (Spark); with `replay` only rows that are in quarantine."""
+    """Table -> snapshot (Spark), of a new lineage if asked; with `replay` only rows that are in quarantine."""
     if not source.exists():
         raise UsageError(f"{source} does not exist.", remedy="Name a CSV or Parquet file, or a folder of them.")
     with database(workspace) as engine:
@@ -62,6 +63,7 @@ def ingest_table(
             load_mapping(mapping),
             master=master,
             max_bad_share=max_bad_share,
+            new_lineage=new_lineage,
             unreviewed_alerts=alerts,
             replay=replay,
             progress=stage,
@@ -77,10 +79,10 @@ def ingest_table(
     return result
 
 
-def load_graph(workspace: Workspace, stages: StageLog, settings: Settings) -> GraphContents:
+def load_graph(workspace: Workspace, stages: StageLog, settings: Settings, *, master: str) -> GraphContents:
     """Snapshot -> Neo4j."""
     with stages.stage("graph") as stage:
-        contents = load.load_graph(workspace, Snapshot.open(workspace), settings, progress=stage)
+        contents = load.load_graph(workspace, Snapshot.open(workspace), settings, master=master, progress=stage)
         stage.output = {"batch": contents.batch, "transactions": contents.transactions}
     return contents
 

@@ -1,8 +1,8 @@
 """Bring the graph store to a snapshot.
 
 The first load of a lineage fills a fresh store with the server's bulk importer; later ones upsert what the
-snapshot has more. Both give the same graph. A marker in the store, written last, says which snapshot it holds:
-a load that died anywhere is simply run again.
+snapshot has more, many rows by Spark (`spark_writer`), fewer by one writer. All give the same graph. A marker in the
+store, written in the last transaction, says which snapshot it holds: a load that died anywhere is simply run again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ from ingestion.graph.neo4j_jars import ensure_jars
 from ingestion.graph.neo4j_store import Neo4jStore
 from ingestion.graph.queries import Marker
 from ingestion.graph.rows import GraphRows, ancestors, batches_of, graph_rows
+from ingestion.graph.spark_writer import upsert_rows_by_spark
 from ingestion.graph.store import GraphContents
 from ingestion.graph.upsert import upsert_rows
 from ingestion.snapshot import Snapshot
+from ingestion.spark import LOCAL, spark_session
 from ingestion.workspace import Workspace
 
 Progress = Callable[[str, float], None]
 Step = Literal["nothing", "append", "append_all", "fresh"]
+
+#: From so many rows on, Spark's writers have made up for its start (benchmarks/graph_store.py).
+SPARK_ROWS = 200_000
 
 
 def load_graph(
@@ -41,12 +46,14 @@ def load_graph(
     snapshot: Snapshot,
     settings: Settings,
     *,
+    master: str = LOCAL,
     progress: Progress | None = None,
     replace: bool = False,
 ) -> GraphContents:
     """Load a snapshot into the workspace's graph store and say what the store holds up to its batch.
 
     Args:
+        master: Spark's, for a load of many rows.
         replace: an external server that holds something else is emptied first; without it, that is refused.
 
     Raises `RetryLater` (no Java, no jars, no answer: run again later) and `UsageError` (see `replace`).
@@ -69,10 +76,12 @@ def load_graph(
             if step == "fresh" and settings.graph.uri:
                 _make_room(driver, endpoint, Marker(lineage, 0, snapshot.id), replace=replace)
             queries.create_schema(driver, endpoint.database)
+            if step != "fresh" and marker is not None:
+                queries.write_marker(driver, endpoint.database, dataclasses.replace(marker, loading=snapshot.id))
             if step == "append_all" and marker is not None and marker.batch > 0:
                 _end_older_links(driver, endpoint, snapshot.manifest["batch"])
             if step != "fresh" or settings.graph.uri:
-                upsert_rows(driver, endpoint.database, rows, tell)
+                _upsert(driver, endpoint, rows, workspace, master, tell)
             _write_marker(driver, endpoint, snapshot)
         if not settings.graph.uri:
             server.remove_other_stores(workspace, lineage)
@@ -92,6 +101,8 @@ def next_step(marker: Marker | None, snapshot: Snapshot, older: list[Snapshot], 
         return "append_all" if marker.snapshot_id == snapshot.id else "fresh"
     if marker.snapshot_id == snapshot.id:
         return "nothing"
+    if marker.loading is not None and marker.loading not in {snapshot.id, *(ancestor.id for ancestor in older)}:
+        return "fresh"  # rows of a snapshot that is no longer wanted are among the others
     if any(ancestor.id == marker.snapshot_id for ancestor in older):
         return "append"
     if _is_ancestor(snapshot, marker.snapshot_id, workspace):
@@ -132,6 +143,20 @@ def _import(workspace: Workspace, settings: Settings, rows: GraphRows, lineage: 
         return server.install_store(workspace, settings, staged, lineage)
 
 
+def _upsert(
+    driver: neo4j.Driver, endpoint: Endpoint, rows: GraphRows, workspace: Workspace, master: str, tell: Progress
+) -> None:
+    if rows.num_rows < SPARK_ROWS:
+        upsert_rows(driver, endpoint.database, rows, tell)
+        return
+    tell("starting Spark", 0.1)
+    with (
+        staging(workspace.cache, prefix="graph") as scratch,
+        spark_session(master, scratch=scratch / "spark") as session,
+    ):
+        upsert_rows_by_spark(session, endpoint, rows, scratch / "rows", tell)
+
+
 def _make_room(driver: neo4j.Driver, endpoint: Endpoint, loading: Marker, *, replace: bool) -> None:
     """An external database must be empty, or is emptied; then it is marked as being loaded."""
     (is_empty,) = queries.run_read(driver, endpoint.database, queries.IS_EMPTY, {})[0]
@@ -143,7 +168,7 @@ def _make_room(driver: neo4j.Driver, endpoint: Endpoint, loading: Marker, *, rep
     while not is_empty:
         ((deleted,),) = queries.write(driver, endpoint.database, queries.DELETE_SOME, {"limit": 10_000})
         is_empty = deleted == 0
-    queries.write(driver, endpoint.database, queries.WRITE_MARKER, vars(loading))
+    queries.write_marker(driver, endpoint.database, loading)
 
 
 def _end_older_links(driver: neo4j.Driver, endpoint: Endpoint, batch: int) -> None:
@@ -157,8 +182,7 @@ def _end_older_links(driver: neo4j.Driver, endpoint: Endpoint, batch: int) -> No
 def _write_marker(driver: neo4j.Driver, endpoint: Endpoint, snapshot: Snapshot) -> None:
     manifest = snapshot.manifest
     failpoint("graph.before_marker")
-    marker = Marker(manifest["lineage"], manifest["batch"], snapshot.id)
-    queries.write(driver, endpoint.database, queries.WRITE_MARKER, vars(marker))
+    queries.write_marker(driver, endpoint.database, Marker(manifest["lineage"], manifest["batch"], snapshot.id))
     failpoint("graph.after_marker")
 
 

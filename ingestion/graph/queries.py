@@ -62,8 +62,10 @@ UPSERT_USES = """
 UNWIND $rows AS row
 MATCH (user:Entity {id: row[0]})
 MATCH (used:Entity {id: row[1]})
-WHERE NOT EXISTS { MATCH (user)-[known:USES]->(used) WHERE known.first_known_at <= row[2] }
-CREATE (user)-[:USES {first_known_at: row[2], batch: row[3]}]->(used)
+WHERE NOT EXISTS {
+  MATCH (user)-[known:USES]->(used) WHERE known.first_known_at <= row[2] AND known.batch <= row[3]
+}
+MERGE (user)-[:USES {first_known_at: row[2], batch: row[3]}]->(used)
 """
 #: Rows in the order of `ingestion.graph.rows.LINK_COLUMNS`.
 UPSERT_LINKS = """
@@ -86,14 +88,14 @@ END_OLDER_LINKS = """
 MATCH ()-[l:SAME_AS]->() WHERE l.until_batch IS NULL AND l.batch < $batch
 WITH l LIMIT $limit SET l.until_batch = $batch RETURN count(*) AS ended
 """
-WRITE_MARKER = """
+_WRITE_MARKER = """
 MERGE (m:RingfenceGraph {one: 1})
-SET m.lineage = $lineage, m.batch = $batch, m.snapshot_id = $snapshot_id
+SET m.lineage = $lineage, m.batch = $batch, m.snapshot_id = $snapshot_id, m.loading = $loading
 """
 DELETE_SOME = "MATCH (n) WITH n LIMIT $limit DETACH DELETE n RETURN count(*) AS deleted"
 IS_EMPTY = "RETURN NOT EXISTS { MATCH (n) RETURN n } AS is_empty"
 
-_MARKER = "MATCH (m:RingfenceGraph) RETURN m.lineage, m.batch, m.snapshot_id"
+_MARKER = "MATCH (m:RingfenceGraph) RETURN m.lineage, m.batch, m.snapshot_id, m.loading"
 _TRANSACTION_LIST = """[t.tx, startNode(t).key, endNode(t).key, t.event_time, t.known_at, t.available_at,
   t.amount_minor, t.currency, t.kind, t.outcome, t.refers_to, coalesce(t.parties, [])]"""
 _VISIBLE = "t.available_at <= $as_of AND t.batch <= $batch"
@@ -236,11 +238,13 @@ class ReadRefused(IngestionError):
 
 @dataclass(frozen=True)
 class Marker:
-    """What the store was last brought to; batch 0 while the first load is under way."""
+    """What the store was last brought to; batch 0 while the first load is under way. `loading` is the snapshot whose
+    rows are being added to it, or were when that load died."""
 
     lineage: str
     batch: int
     snapshot_id: str
+    loading: str | None = None
 
 
 def label_of(entity_type: str) -> str:
@@ -333,6 +337,11 @@ def read_marker(driver: neo4j.Driver, database: str) -> Marker | None:
     """The store's marker, None in a store that was never loaded."""
     rows = run_read(driver, database, _MARKER, {})
     return Marker(*rows[0]) if rows else None
+
+
+def write_marker(driver: neo4j.Driver, database: str, marker: Marker) -> None:
+    """Set the store's marker, in a transaction of its own."""
+    write(driver, database, _WRITE_MARKER, vars(marker))
 
 
 def ping(driver: neo4j.Driver, database: str) -> None:

@@ -145,7 +145,14 @@ class Reader:
         return list(dict.fromkeys(column for source in sources for column in label_columns(source)))
 
     def _rows(self, raw: RawRows, piece: Piece) -> Rows:
-        return Rows(table=raw.table, lines=raw.lines, name=piece.name, numbers=self.mapping.numbers)
+        return Rows(
+            table=raw.table,
+            lines=raw.lines,
+            name=piece.name,
+            numbers=self.mapping.numbers,
+            personal=self.mapping.personal_columns,
+            secret=self.tokenizer.key,
+        )
 
     def _kept(self, raw: RawRows, piece: Piece) -> tuple[RawRows, dict[str, int]]:
         """The rows that the filters keep, or that are of a label source, and how many others by reason."""

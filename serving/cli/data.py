@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_erase, data_links, data_quarantine
+from serving.cli import data_erase, data_links, data_mapping, data_quarantine
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
 app.add_typer(data_quarantine.app, name="quarantine")
 data_erase.register(app)
 app.add_typer(data_links.app, name="links")
+app.add_typer(data_mapping.app, name="mapping")
 
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000}
 
@@ -73,6 +74,9 @@ def ingest(
     max_bad_share: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Stop (exit 3) above this share of bad rows [default: 0.01].")
     ] = None,
+    new_lineage: Annotated[
+        bool, typer.Option("--new-lineage", help="Leave what the workspace holds behind, and begin anew.")
+    ] = False,
     no_graph: Annotated[bool, typer.Option("--no-graph", help="Stop at the snapshot; load no graph.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,8 +92,14 @@ def ingest(
     stages = StageLog()
     with opened.lock(doing="this ingest"):
         result = pipeline.ingest_table(
-            opened, stages, source=source, mapping=mapping, master=spark_master, max_bad_share=share
+            opened,
+            stages,
+            source=source,
+            mapping=mapping,
+            master=spark_master,
+            max_bad_share=share,
+            new_lineage=new_lineage,
         )
-        contents = None if no_graph else pipeline.load_graph(opened, stages, settings)
+        contents = None if no_graph else pipeline.load_graph(opened, stages, settings, master=spark_master)
     body = pipeline.ingest_summary(opened, result, contents)
     answer(body, as_json, lambda console: pipeline.show_ingest(console, body))

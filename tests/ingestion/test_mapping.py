@@ -91,5 +91,5 @@ def test_a_wrong_file_is_refused_with_a_remedy(tmp_path: Path, old: str, change:
 
 
 def test_an_unknown_name_lists_what_is_shipped() -> None:
-    with pytest.raises(MappingError, match="fraud-handbook, ringfence"):
+    with pytest.raises(MappingError, match="fraud-handbook, paysim, ringfence"):
         load_mapping("handbok")

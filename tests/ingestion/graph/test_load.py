@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ingestion import failpoints
 from ingestion.config import Settings
 from ingestion.errors import UsageError
-from ingestion.graph import server
+from ingestion.graph import queries, server
+from ingestion.graph.driver import connect
 from ingestion.graph.load import load_graph, next_step
 from ingestion.graph.neo4j_store import Neo4jStore
 from ingestion.graph.queries import Marker
@@ -26,6 +28,9 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from tests.builders import START, Row, build_snapshot, random_rows, transaction
 from tests.graph_server import graph_settings, hostile_rows, needs_managed_server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +83,13 @@ class TestNextStep:
         assert self.step(lineage, second, self.marker(fork)) == "fresh", "the fork's rows are not the second's"
         assert self.step(lineage, first, self.marker(first, batch=0)) == "append_all"
         assert self.step(lineage, second, self.marker(first, batch=0)) == "fresh"
+
+    def test_a_load_that_died(self, lineage: Lineage) -> None:
+        """It is gone on with, also by a later snapshot, unless it was one of a snapshot that is no ancestor."""
+        first, second, fork = lineage.first, lineage.second, lineage.fork
+        assert self.step(lineage, second, self.marker(first, loading=second.id)) == "append"
+        assert self.step(lineage, second, self.marker(first, loading=fork.id)) == "fresh"
+        assert self.step(lineage, first, self.marker(first, loading=fork.id)) == "nothing", "reads stop at its batch"
 
     def test_a_lost_parent(self, lineage: Lineage, tmp_path: Path) -> None:
         """What is new cannot be told, so everything is sent again; a store that is as new is made afresh."""
@@ -196,8 +208,7 @@ class TestLoad:
 
     def test_another_database_is_loaded_over_bolt(self, lineage: Lineage) -> None:
         """As an external server: refused while it holds something else, emptied with `replace`, equal in the end."""
-        endpoint = server.ensure_running(lineage.workspace, lineage.settings)
-        settings = lineage.workspace.settings(graph={"uri": endpoint.uri, "password": endpoint.password})
+        settings = self.external(lineage)
         with pytest.raises(UsageError, match="holds something else") as caught:
             load_graph(lineage.workspace, lineage.second, settings)
         assert "--replace" in caught.value.remedy and caught.value.exit_code == 2
@@ -205,3 +216,38 @@ class TestLoad:
         assert contents == SnapshotStore(lineage.second).contents()
         for snapshot in (lineage.first, lineage.second):
             self.assert_equal(lineage, snapshot, settings)
+
+    @pytest.mark.spark
+    def test_spark_loads_the_same(self, lineage: Lineage, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A first load and an increment by Spark's writers, each seen as the snapshot that it is."""
+
+        def unexpected(*arguments: object, **more: object) -> None:
+            raise AssertionError("many rows are not written by one writer")
+
+        monkeypatch.setattr("ingestion.graph.load.upsert_rows", unexpected)
+        monkeypatch.setattr("ingestion.graph.load.SPARK_ROWS", 1)
+        settings = self.external(lineage)
+        endpoint = server.ensure_running(lineage.workspace, settings)
+        with connect(endpoint) as driver:
+            queries.write(driver, endpoint.database, "MATCH (m:RingfenceGraph) DELETE m", {})
+        for snapshot in (lineage.first, lineage.second):
+            contents = load_graph(lineage.workspace, snapshot, settings, replace=snapshot is lineage.first)
+            assert contents == SnapshotStore(snapshot).contents()
+        for snapshot in (lineage.first, lineage.second):
+            self.assert_equal(lineage, snapshot, settings)
+        assert not list(lineage.workspace.cache.iterdir()), "the rows on their way are gone"
+
+    def test_rows_of_an_unwanted_snapshot_are_not_kept(self, lineage: Lineage, tmp_path: Path) -> None:
+        """The load of a second snapshot dies, then another second one is wanted: the dead one's rows must go."""
+        workspace = lineage.workspace
+        load_graph(workspace, lineage.first, lineage.settings)
+        load_and_die(lineage, lineage.fork, "graph.before_marker", tmp_path / "log")
+        self.assert_equal(lineage, lineage.first)
+        load_graph(workspace, lineage.second, lineage.settings)
+        for snapshot in (lineage.first, lineage.second):
+            self.assert_equal(lineage, snapshot)
+
+    def external(self, lineage: Lineage) -> Settings:
+        """The same server as one that somebody else runs."""
+        endpoint = server.ensure_running(lineage.workspace, lineage.settings)
+        return lineage.workspace.settings(graph={"uri": endpoint.uri, "password": endpoint.password})
