@@ -20,7 +20,9 @@ def decide_amount(sample: Sample, draft: Draft) -> str:
         named = [look for look in free if not says(look.name, "source") and not says(look.name, "target")]
         first = next((look for look in [*named, *free] if look.is_number), free[0] if free else None)
         if first is None:
-            raise DataContractError(f"{sample.name} has no column left for an amount.", remedy="Write the mapping by hand.")
+            raise DataContractError(
+                f"{sample.name} has no column left for an amount.", remedy="Write the mapping by hand."
+            )
         options = [Option(value=first.name, score=0.05, reason="no column holds amounts: name one")]
     chosen: str = draft.decide("fields.amount", options)
     draft.use(chosen, "amount")
@@ -77,7 +79,7 @@ def _decide_unit(look: ColumnLook, draft: Draft) -> None:
         ends = look.numbers[~np.isnan(look.numbers)] % 100 if look.is_number else np.zeros(0)
         round_share = float((ends == 0).mean()) if len(ends) else 0.0
         guess = "decimal" if round_share > 0.5 or median < 100 else "minor"
-        told = f"whole numbers, half of them above {median:.0f}: cents, or whole units?"
+        told = f"whole numbers around {median:.0f}: minor units such as cents, or whole ones?"
         draft.say(key, guess, 0.5, told, others=["decimal", "minor"])
 
 

@@ -8,7 +8,7 @@ from ingestion.contracts import KINDS, OUTCOMES
 from ingestion.proposer.column_look import ColumnLook
 from ingestion.proposer.decision import Draft, Option
 from ingestion.proposer.sample import Sample
-from ingestion.proposer.value_forms import KIND_WORDS, NUMERIC_CURRENCIES, OUTCOME_WORDS, meaning
+from ingestion.proposer.value_forms import KIND_WORDS, OUTCOME_WORDS, currency_code, is_word, meaning
 from ingestion.proposer.words import says, tokens_of
 
 #: Currencies that names of amounts mention; rarer codes are words as well (ALL, TOP, TRY).
@@ -30,8 +30,11 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
             side = 0.25 * says(look.name, "side_amount") + 0.25 * says(look.name, "target")
             score = 0.6 + 0.35 * named - side
             options.append(Option(value=look.name, score=score, reason="holds ISO 4217 codes"))
-        elif named and set(values) <= set(NUMERIC_CURRENCIES):
-            options.append(Option(value=look.name, score=0.93, reason="holds numeric ISO 4217 codes"))
+        elif named and (share := sum(currency_code(value) is not None for value in values) / len(values)) >= 0.5:
+            side = 0.25 * says(look.name, "target")
+            options.append(
+                Option(value=look.name, score=0.93 * share - side, reason="holds codes or names of currencies")
+            )
     if inside := _currency_in(amount):
         options.append(Option(value=inside, score=0.97, reason=f"{amount} names it"))
     options.append(Option(value="XXX", score=0.3, reason="no column names a currency"))
@@ -41,7 +44,9 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
         return
     draft.use(chosen, "currency")
     if look.form != "currency":
-        _decide_values("fields.currency", {v: NUMERIC_CURRENCIES[v] for v in look.counts if v in NUMERIC_CURRENCIES}, draft)
+        codes = {value: code for value in look.counts if (code := currency_code(value)) is not None}
+        _decide_values("fields.currency", codes, draft)
+        _decide_rest("fields.currency", [value for value in look.counts if value not in codes], "XXX", (), draft)
 
 
 def _currency_in(amount: str) -> str | None:
@@ -67,7 +72,9 @@ def decide_outcome(sample: Sample, draft: Draft) -> None:
     if set(look.counts) <= set(OUTCOMES):
         return
     _decide_values("fields.outcome", known, draft)
-    _decide_rest("fields.outcome", [value for value, name in found.items() if name is None], "approved", OUTCOMES, draft)
+    _decide_rest(
+        "fields.outcome", [value for value, name in found.items() if name is None], "approved", OUTCOMES, draft
+    )
 
 
 def _outcome_option(look: ColumnLook) -> Option | None:
@@ -139,7 +146,7 @@ def _kind(value: str, look: ColumnLook) -> str | None:
         if value in _MESSAGES and len(look.counts) <= 6:
             return _MESSAGES[value]
         return _PROCESSING.get(value[:2]) if len(value) in (2, 6) and says(look.name, "kind") else None
-    return meaning(value, KIND_WORDS)
+    return "payment" if is_word(value, "card") else meaning(value, KIND_WORDS)  # a credit card is no credit
 
 
 def decide_channel(sample: Sample, draft: Draft) -> None:
@@ -156,7 +163,8 @@ def decide_channel(sample: Sample, draft: Draft) -> None:
 
 def _decide_values(key: str, values: dict[str, str], draft: Draft) -> None:
     told = ", ".join(f"{value} is {name}" for value, name in list(values.items())[:6])
-    draft.say(f"{key}.values", values, 0.85, told or "no value is understood")
+    sure = min(0.85, draft.decisions[key].confidence + 0.1) if values else 0.2
+    draft.say(f"{key}.values", values, sure, told or "no value is understood")
 
 
 def _decide_rest(key: str, unknown: Sequence[str], usual: str, known: Sequence[str], draft: Draft) -> None:

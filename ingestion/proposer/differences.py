@@ -31,7 +31,9 @@ def differing_keys(mapping: Mapping, wanted: Mapping, table: pa.Table) -> list[s
 def _matters(key: str, mapping: Mapping, wanted: Mapping, table: pa.Table) -> bool:
     """A default that no value needs, and a value that never comes, are differences without effect."""
     if ".values." in key and (column := _column_of(key, wanted) or _column_of(key, mapping)) is not None:
-        return bool(pa.compute.any(pa.compute.equal(table.column(column).cast(pa.string()), key.split(".values.")[1])).as_py())
+        return bool(
+            pa.compute.any(pa.compute.equal(table.column(column).cast(pa.string()), key.split(".values.")[1])).as_py()
+        )
     if key.endswith(".default"):
         trial = _with_default(mapping, wanted, key)
         return trial is None or _says(trial, table) != _says(mapping, table)

@@ -100,7 +100,9 @@ def _decide_source(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> 
 def _decide_origin(key: str, look: ColumnLook, draft: Draft) -> None:
     said = [name for name in ("chargeback", "analyst", "rule") if says(look.name, name)]
     said += [name for name in ("chargeback",) if any(is_word(value, "chargeback*") for value in look.counts)]
-    origin, score, why = (said[0], 0.85, "its name says so") if said else ("chargeback", 0.6, "nothing says who found out")
+    origin, score, why = (
+        (said[0], 0.85, "its name says so") if said else ("chargeback", 0.6, "nothing says who found out")
+    )
     draft.say(key, origin, score, why, others=["analyst", "chargeback", "rule"])
 
 

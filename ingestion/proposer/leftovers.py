@@ -40,7 +40,10 @@ def _after_outcome(look: ColumnLook, fraud: NDArray[np.bool_]) -> tuple[float, s
         says_something &= np.asarray(look.texts.to_pylist(), object) != default
     among, elsewhere = float(says_something[fraud].mean()), float(says_something[~fraud].mean())
     if among >= _OF_FRAUDS and elsewhere <= _ELSEWHERE * among:
-        return 0.95, f"says something for {among:.0%} of the frauds and {elsewhere:.1%} of the others: it comes from them"
+        return (
+            0.95,
+            f"says something for {among:.0%} of the frauds and {elsewhere:.1%} of the others: it comes from them",
+        )
     return _named_so(look)
 
 

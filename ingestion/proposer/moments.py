@@ -178,5 +178,9 @@ def decide_label_time(look: ColumnLook, key: str, sample: Sample, draft: Draft) 
     _decide_format(key, [look], draft)
     if look.time is not None and not look.time.zoned:
         event = draft.decisions.get("fields.event_time.zone")
-        options = [Option(value=event.choice, score=0.6, reason="as the event's")] if event else _zone_options([look.name], sample)
+        options = (
+            [Option(value=event.choice, score=0.6, reason="as the event's")]
+            if event
+            else _zone_options([look.name], sample)
+        )
         draft.decide(f"{key}.zone", options)

@@ -15,10 +15,20 @@ TYPES = (
 PERSONAL_TYPES = frozenset({"account", "card", "customer", "email", "ip", "phone", "wallet"})
 #: How well a type stands for who pays, and for who is paid.
 _PAYER = {"account": 0.9, "card": 0.85, "customer": 0.95, "wallet": 0.95, "email": 0.45, "phone": 0.45, "device": 0.3}
-_PAYEE = {"merchant": 0.95, "account": 0.7, "wallet": 0.7, "terminal": 0.75, "customer": 0.6, "phone": 0.4, "email": 0.4}
+_PAYEE = {
+    "merchant": 0.95,
+    "account": 0.7,
+    "wallet": 0.7,
+    "terminal": 0.75,
+    "customer": 0.6,
+    "phone": 0.4,
+    "email": 0.4,
+}
 _OF_FORM = {"card": "card", "iban": "account", "bic": "bank", "email": "email", "ip": "ip", "phone": "phone"}
 #: Side words that speak of a person when nothing says more; `from`, `src` and such speak of an account.
-_PEOPLE = frozenset("sender payer buyer remitter payee beneficiary benef bene receiver recipient purchaser donor".split())
+_PEOPLE = frozenset(
+    "sender payer buyer remitter payee beneficiary benef bene receiver recipient purchaser donor".split()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +171,11 @@ def _score(item: Candidate, side: str, fits: dict[str, float]) -> float:
 def _why(item: Candidate, side: str) -> str:
     own = item.source if side == "source" else item.target
     words = "pays" if side == "source" else "is paid"
-    return f"names a {item.type}" + (f", and who {words}" if own else f", which usually {words}")
+    return f"names {_a(item.type)}" + (f", and who {words}" if own else f", which usually {words}")
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aei' else 'a'} {kind}"
 
 
 def _decide_further(found: list[Candidate], ends: set[str], draft: Draft) -> None:
@@ -176,7 +190,9 @@ def _decide_further(found: list[Candidate], ends: set[str], draft: Draft) -> Non
             if f"parties.{name}" in draft.decisions:
                 continue
             sure = item.sure if place == 0 and kind not in ends else 0.6
-            chosen = draft.say(f"parties.{name}", item.look.name, sure, f"names a {kind}: {item.reason}", others=[None])
+            chosen = draft.say(
+                f"parties.{name}", item.look.name, sure, f"names {_a(kind)}: {item.reason}", others=[None]
+            )
             if chosen is not None:
                 draft.use(chosen, f"party {name}")
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ingestion.contracts import KINDS
 from ingestion.errors import MappingError
 from ingestion.mapping import Mapping
+from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.proposer import amounts, codes, ids, labels, leftovers, moments, parties
 from ingestion.proposer.decision import Decision, Draft
 from ingestion.proposer.sample import Sample, take_sample
@@ -124,7 +126,7 @@ def _decide_kind(sample: Sample, draft: Draft) -> None:
     to_shop = target is not None and target.choice in ("merchant", "terminal")
     same = source is not None and target is not None and target.choice in ("account", "wallet", "customer")
     usual = "payment" if to_shop or not same else "transfer"
-    told = f"money goes to a {target.choice}" if target is not None and isinstance(target.choice, str) else ""
+    told = f"who is paid: {target.choice}" if target is not None and isinstance(target.choice, str) else ""
     codes.decide_kind(sample, draft, usual=usual, why=told or "types differ by row")
 
 
@@ -136,7 +138,11 @@ def _decide_personal(draft: Draft) -> None:
 
 
 def _types(draft: Draft) -> set[str]:
-    found = {key.removeprefix("parties.") for key, item in draft.decisions.items() if key.startswith("parties.") and item.choice}
+    found = {
+        key.removeprefix("parties.")
+        for key, item in draft.decisions.items()
+        if key.startswith("parties.") and item.choice
+    }
     for side in ("source", "target"):
         kind = draft.decisions[f"{side}.type"].choice
         found |= {kind} if isinstance(kind, str) else set(kind["allowed"])
@@ -149,8 +155,12 @@ def mapping_values(name: str, choices: Dictionary[str, Any]) -> dict[str, Any]:
     for key in ("label_maturity_days", "delimiter", "encoding", "decimal", "thousands"):
         if choices.get(key) is not None:
             values[key] = choices[key]
-    values["attributes"] = [key.removeprefix("attributes.") for key, on in choices.items() if key.startswith("attributes.") and on]
-    values["dropped"] = [key.removeprefix("dropped.") for key, on in choices.items() if key.startswith("dropped.") and on]
+    values["attributes"] = [
+        key.removeprefix("attributes.") for key, on in choices.items() if key.startswith("attributes.") and on
+    ]
+    values["dropped"] = [
+        key.removeprefix("dropped.") for key, on in choices.items() if key.startswith("dropped.") and on
+    ]
     values["fields"] = _fields(choices)
     for side in ("source", "target"):
         values[side] = {"type": choices[f"{side}.type"], "key": choices[f"{side}.key"]}
@@ -159,7 +169,9 @@ def mapping_values(name: str, choices: Dictionary[str, Any]) -> dict[str, Any]:
         for key, column in choices.items()
         if key.startswith("parties.") and column is not None
     ]
-    values["personal"] = {"types": [key.removeprefix("personal.") for key, on in choices.items() if key.startswith("personal.") and on]}
+    values["personal"] = {
+        "types": [key.removeprefix("personal.") for key, on in choices.items() if key.startswith("personal.") and on]
+    }
     values["labels"] = _labels(choices)
     return values
 
@@ -187,9 +199,6 @@ def _field(name: str, choice: Any, more: dict[str, Any]) -> dict[str, Any]:
 
 def _is_constant(name: str, choice: str, more: dict[str, Any]) -> bool:
     """Kinds and currencies are constants when they are values of the contract and no column is read for them."""
-    from ingestion.contracts import KINDS
-    from ingestion.money import CURRENCY_EXPONENTS
-
     return not more and ((name == "kind" and choice in KINDS) or (name == "currency" and choice in CURRENCY_EXPONENTS))
 
 

@@ -124,7 +124,9 @@ def _value(value: Any) -> str:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name if _BARE.fullmatch(name) else _text(name)} = {_value(item)}" for name, item in values.items())
+    return ", ".join(
+        f"{name if _BARE.fullmatch(name) else _text(name)} = {_value(item)}" for name, item in values.items()
+    )
 
 
 def _text(value: str) -> str:

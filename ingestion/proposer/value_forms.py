@@ -27,6 +27,15 @@ NUMERIC_CURRENCIES = {
     "710": "ZAR", "566": "NGN", "404": "KES", "818": "EGP", "784": "AED", "682": "SAR", "376": "ILS", "608": "PHP",
     "360": "IDR", "764": "THB", "458": "MYR", "554": "NZD", "980": "UAH", "643": "RUB", "170": "COP", "604": "PEN",
 }  # fmt: skip
+#: Names of currencies, accents folded.
+CURRENCY_NAMES = {
+    "us dollar": "USD", "dollar": "USD", "euro": "EUR", "uk pound": "GBP", "pound": "GBP", "pound sterling": "GBP",
+    "british pound": "GBP", "swiss franc": "CHF", "yen": "JPY", "japanese yen": "JPY", "canadian dollar": "CAD",
+    "australian dollar": "AUD", "rupee": "INR", "indian rupee": "INR", "yuan": "CNY", "renminbi": "CNY",
+    "ruble": "RUB", "rouble": "RUB", "shekel": "ILS", "saudi riyal": "SAR", "mexican peso": "MXN", "rand": "ZAR",
+    "brazil real": "BRL", "brazilian real": "BRL", "real": "BRL", "zloty": "PLN", "swedish krona": "SEK",
+    "norwegian krone": "NOK", "danish krone": "DKK", "turkish lira": "TRY", "dirham": "AED", "won": "KRW",
+}  # fmt: skip
 _ZONES = frozenset(name for name in available_timezones() if "/" in name) | {"UTC"}
 
 #: Contract value -> words that stand for it, accents folded; `*` as in `words`.
@@ -96,6 +105,15 @@ FORMS: dict[str, Callable[[str], bool]] = {
     "zone": lambda text: text in _ZONES,
     "hex": lambda text: _HEX.fullmatch(text) is not None,
 }
+
+
+def currency_code(value: str) -> str | None:
+    """The ISO 4217 code that a numeric code or a name stands for.
+
+    >>> currency_code("978"), currency_code("UK Pound"), currency_code("doubloon")
+    ('EUR', 'GBP', None)
+    """
+    return NUMERIC_CURRENCIES.get(value) or CURRENCY_NAMES.get(fold(value).strip())
 
 
 def form_of_values(values: Sequence[str], *, share: float = 0.97) -> str | None:

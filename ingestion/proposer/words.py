@@ -29,7 +29,7 @@ CONCEPTS: dict[str, str] = {
     "step": "step tick period hour day round",
     # money
     "amount": "amount amt value sum total betrag* montant importe* importo monto valor principal price gross summe*"
-    " umsatz* bedrag* cantidad volume paid qty quantity",
+    " umsatz* bedrag* cantidad volume paid",
     "side_amount": "fee fees tax tip balance bal limit rate exchange discount commission payout refund refunded vat"
     " interest cashback saldo gebuhr* solde frais comision kurs* old new before after net shipping charge chargeback",
     "minor": "cents cent minor pence penny centimes centimos centesimi ore",
@@ -47,7 +47,7 @@ CONCEPTS: dict[str, str] = {
     "source": "source src sender from payer debtor debit orig originator remitter ordering buyer absender* auftraggeber*"
     " zahler* ordenante donneur emisor remitente mittente emetteur pagador purchaser payor donor",
     "target": "target tgt dst dest destination receiver recipient to payee creditor credit beneficiary benef bene"
-    " empfanger* empfaenger* beneficiario beneficiaire destinatario counterparty receiving payto destinataire",
+    " empfanger* empfaenger* beneficiario beneficiaire destinatario counterparty receiving received payto destinataire",
     # types of parties
     "card": "card pan cardno cc karte* kreditkarte* tarjeta carte carta cartao",
     "account": "account acct acc iban bban konto* compte cuenta conto conta rekening* a/c",
