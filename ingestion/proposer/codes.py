@@ -12,7 +12,7 @@ from ingestion.proposer.value_forms import KIND_WORDS, OUTCOME_WORDS, currency_c
 from ingestion.proposer.words import says, tokens_of
 
 #: Currencies that names of amounts mention; rarer codes are words as well (ALL, TOP, TRY).
-_IN_NAMES = set("USD EUR GBP CHF JPY CAD AUD SEK NOK DKK PLN INR BRL MXN ZAR CNY".split())
+_IN_NAMES = "USD EUR GBP CHF JPY CAD AUD SEK NOK DKK PLN INR BRL MXN ZAR CNY"
 #: ISO 8583 processing codes (their first two digits) and message types.
 _PROCESSING = {"00": "payment", "01": "payment", "09": "payment", "20": "refund", "22": "refund", "40": "transfer"}
 _MESSAGES = {"0100": "authorisation", "0200": "payment", "0220": "capture", "0400": "reversal", "0420": "reversal"}
@@ -21,26 +21,25 @@ _MESSAGES = {"0100": "authorisation", "0200": "payment", "0220": "capture", "040
 def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
     """Decide `fields.currency`: a column of ISO codes, a code in the amount's name, or none."""
     options = []
-    for look in _free(sample, draft):
-        values = list(look.counts)
-        if look.distinct > 40 or look.fill < 0.5:
+    for item in _free(sample, draft):
+        values = list(item.counts)
+        if item.distinct > 40 or item.fill < 0.5:
             continue
-        named = says(look.name, "currency")
-        if look.form == "currency":
-            side = 0.25 * says(look.name, "side_amount") + 0.25 * says(look.name, "target")
+        named = says(item.name, "currency")
+        if item.form == "currency":
+            side = 0.25 * says(item.name, "side_amount") + 0.25 * says(item.name, "target")
             score = 0.6 + 0.35 * named - side
-            options.append(Option(value=look.name, score=score, reason="holds ISO 4217 codes"))
+            options.append(Option(value=item.name, score=score, reason="holds ISO 4217 codes"))
         elif named and (share := sum(currency_code(value) is not None for value in values) / len(values)) >= 0.5:
-            side = 0.25 * says(look.name, "target")
+            side = 0.25 * says(item.name, "target")
             options.append(
-                Option(value=look.name, score=0.93 * share - side, reason="holds codes or names of currencies")
+                Option(value=item.name, score=0.93 * share - side, reason="holds codes or names of currencies")
             )
     if inside := _currency_in(amount):
         options.append(Option(value=inside, score=0.97, reason=f"{amount} names it"))
     options.append(Option(value="XXX", score=0.3, reason="no column names a currency"))
     chosen = draft.decide("fields.currency", options)
-    look = sample.looks.get(chosen)
-    if look is None:
+    if (look := sample.looks.get(chosen)) is None:
         return
     draft.use(chosen, "currency")
     if look.form != "currency":
@@ -50,7 +49,7 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
 
 
 def _currency_in(amount: str) -> str | None:
-    return next((token.upper() for token in tokens_of(amount) if token.upper() in _IN_NAMES), None)
+    return next((token.upper() for token in tokens_of(amount) if token.upper() in _IN_NAMES.split()), None)
 
 
 def decide_outcome(sample: Sample, draft: Draft) -> None:

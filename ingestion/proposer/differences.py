@@ -72,7 +72,7 @@ def _flat(mapping: Mapping) -> dict[str, Any]:
         values[f"parties.{party['key']['column']}"] = party["type"]
     for name in values.pop("attributes"):
         values[f"attributes.{name}"] = True
-    values["personal"] = {kind: True for kind in values["personal"]["types"]}
+    values["personal"] = dict.fromkeys(values["personal"]["types"], True)
     for label in values.pop("labels"):
         values[f"labels.{label.get('column') or label.get('file')}"] = label
     flat: dict[str, Any] = {}

@@ -14,6 +14,8 @@ from ingestion.proposer.sample import Sample
 from ingestion.proposer.value_forms import FRAUD_WORDS, LEGITIMATE_WORDS, is_word
 from ingestion.proposer.words import says, tokens_of
 
+Doubles = NDArray[np.float64]
+
 DEFAULT_DELAY_DAYS = 7
 _DAY = 86_400_000_000
 _NOTHING = ("unknown", "none", "na", "n/a", "null", "open", "pending", "nan")
@@ -24,6 +26,7 @@ def decide_labels(sample: Sample, draft: Draft) -> None:
     found = sorted(_scored(sample, draft), key=lambda item: -item[0])
     sure = [look for score, look in found if score >= 0.5]
     made = [look for look in sure if not says(look.name, "rule")] or sure
+    waiting: list[Doubles | None] = []
     for place, look in enumerate(made):
         score = next(score for score, other in found if other is look)
         kept = draft.say(
@@ -36,7 +39,9 @@ def decide_labels(sample: Sample, draft: Draft) -> None:
         if kept is None or kept not in sample.looks:
             continue
         draft.use(kept, "label")
-        _decide_source(f"labels[{place}]", sample.looks[kept], sample, draft)
+        waiting.append(_decide_source(f"labels[{place}]", sample.looks[kept], sample, draft))
+    if waiting and all(lag is not None for lag in waiting):
+        _decide_maturity(np.concatenate([lag for lag in waiting if lag is not None]), draft)
 
 
 def fraud_rows(sample: Sample, draft: Draft) -> NDArray[np.bool_] | None:
@@ -75,12 +80,14 @@ def _sides(look: ColumnLook) -> tuple[list[str], list[str], list[str]]:
     legitimate += [value for value in values if is_word(value, "not non") and is_word(value, "fraud*")]
     fraud = [value for value in values if is_word(value, one) and value not in legitimate]
     if not fraud_first:
-        fraud, legitimate = ([v for v in values if is_word(v, "0 false no n fraud*")], [v for v in values if is_word(v, "1 true yes y legit* genuine")])  # fmt: skip
+        fraud = [value for value in values if is_word(value, "0 false no n fraud*")]
+        legitimate = [value for value in values if is_word(value, "1 true yes y legit* genuine")]
     rest = [value for value in values if value not in fraud and value not in legitimate]
     return fraud, legitimate, rest
 
 
-def _decide_source(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> None:
+def _decide_source(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> Doubles | None:
+    """Decide one source. None when it labels every row; else the days that its labels took, where it says so."""
     fraud, legitimate, rest = _sides(look)
     rest = [value for value in rest if value.lower() not in _NOTHING]
     told = f"{sum(look.counts[value] for value in fraud):,} of {int(look.filled.sum()):,} labeled rows"
@@ -91,10 +98,10 @@ def _decide_source(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> 
     draft.say(f"{key}.legitimate", legitimate, 0.9 if not rest else 0.5, "the other values" if legitimate else "none")
     _decide_origin(f"{key}.origin", look, draft)
     moment = _decide_clock(key, look, sample, draft)
-    if moment is not None:
-        _decide_maturity(look, moment, bool(legitimate), sample, draft)
-    elif not legitimate or look.fill < 1.0:
-        draft.say("label_maturity_days", 30 if not legitimate else 7, 0.5, "rows without a label wait so long")
+    if look.fill == 1.0 and legitimate:
+        return None
+    lag = np.zeros(0) if moment is None else (moment.micros - _event_micros(sample, draft)) / _DAY
+    return lag[~np.isnan(lag)]
 
 
 def _decide_origin(key: str, look: ColumnLook, draft: Draft) -> None:
@@ -136,20 +143,18 @@ def _decide_clock(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> C
     return None
 
 
-def _decide_maturity(look: ColumnLook, moment: ColumnLook, both: bool, sample: Sample, draft: Draft) -> None:
+def _decide_maturity(lag: Doubles, draft: Draft) -> None:
     """A row without a label counts as legitimate once nineteen in twenty labels would have come."""
-    if both and look.fill == 1.0:
-        return
-    lag = (moment.micros - _event_micros(sample, draft)) / _DAY
-    lag = lag[~np.isnan(lag)]
     if len(lag) == 0:
+        told = "rows without a label count as legitimate after so long"
+        draft.say("label_maturity_days", DEFAULT_DELAY_DAYS, 0.5, told, others=[14, 30, 60])
         return
-    days = max(DEFAULT_DELAY_DAYS, 5 * math.ceil(float(np.quantile(lag, 0.95)) / 5))
-    told = f"19 of 20 labels came within {np.quantile(lag, 0.95):.0f} days, the last after {lag.max():.0f}"
-    draft.say("label_maturity_days", days, 0.6, told)
+    typical = float(np.quantile(lag, 0.95))
+    told = f"19 of 20 labels came within {typical:.0f} days, the last after {lag.max():.0f}"
+    draft.say("label_maturity_days", max(DEFAULT_DELAY_DAYS, 5 * math.ceil(typical / 5)), 0.6, told)
 
 
-def _event_micros(sample: Sample, draft: Draft) -> NDArray[np.float64]:
+def _event_micros(sample: Sample, draft: Draft) -> Doubles:
     chosen = draft.decisions["fields.event_time"].choice
     name = chosen if isinstance(chosen, str) else chosen[0]
     look = sample.looks.get(name)

@@ -26,9 +26,7 @@ _PAYEE = {
 }
 _OF_FORM = {"card": "card", "iban": "account", "bic": "bank", "email": "email", "ip": "ip", "phone": "phone"}
 #: Side words that speak of a person when nothing says more; `from`, `src` and such speak of an account.
-_PEOPLE = frozenset(
-    "sender payer buyer remitter payee beneficiary benef bene receiver recipient purchaser donor".split()
-)
+_PEOPLE = "sender payer buyer remitter payee beneficiary benef bene receiver recipient purchaser donor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +73,7 @@ def _candidate(look: ColumnLook) -> Candidate | None:
             look=look, type=kind, sure=max(sure, 0.76), reason="its name says so", source=source, target=target
         )
     if max(source, target) and (not look.is_code or look.distinct > 20):
-        person = bool(_PEOPLE & set(tokens_of(look.name)))
+        person = bool(set(_PEOPLE.split()) & set(tokens_of(look.name)))
         kind = "customer" if person else "account"
         return Candidate(
             look=look,

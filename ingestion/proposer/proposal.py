@@ -66,7 +66,7 @@ class Proposal:
 
 
 def propose_mapping(source: Path, *, answers: Dictionary[str, Any] | None = None) -> Proposal:
-    """Propose a mapping for a file. Raises `DataContractError` when it cannot be read, `UsageError` for an odd answer."""
+    """Propose a mapping for a file. Raises `DataContractError` when it cannot be read, `UsageError` for an odd key."""
     return propose(take_sample(source), answers=answers)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ingestion.errors import DataContractError
 from ingestion.expression_values import Rows
-from ingestion.numbers import NumberFormat
+from ingestion.numbers import PLAIN, NumberFormat
 from ingestion.proposer.column_look import ColumnLook, look_at
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
@@ -31,7 +30,7 @@ class Written:
 
     delimiter: str = ","
     encoding: str = "utf-8"
-    numbers: NumberFormat = NumberFormat()
+    numbers: NumberFormat = PLAIN
     rivals: tuple[str, ...] = ()
 
 
@@ -70,12 +69,7 @@ def take_sample(source: Path, *, most_rows: int = MOST_ROWS) -> Sample:
     if table.num_rows == 0:
         raise DataContractError(f"{file.name} has no rows to propose a mapping from.", remedy="Name a file with rows.")
     if file.kind == "csv":
-        written = Written(
-            delimiter=written.delimiter,
-            encoding=written.encoding,
-            rivals=written.rivals,
-            numbers=_numbers(table),
-        )
+        written = replace(written, numbers=_numbers(table))
     return Sample(name=file.name, table=table, written=written, num_rows=max(file.num_rows, table.num_rows))
 
 
@@ -141,9 +135,3 @@ def _numbers(table: pa.Table) -> NumberFormat:
     decimal = max(of_decimal, key=lambda sign: of_decimal[sign])
     grouped = {mark: n for (sign, mark), n in votes.items() if sign == decimal and mark}
     return NumberFormat(decimal=decimal, thousands=max(grouped, key=lambda mark: grouped[mark]) if grouped else "")
-
-
-def share_of(mask: object) -> float:
-    """Share of true values, 0 of none."""
-    values = np.asarray(mask, bool)
-    return float(values.mean()) if values.size else 0.0

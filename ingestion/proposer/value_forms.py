@@ -11,14 +11,15 @@ from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.pan import pan_digits
 from ingestion.proposer.words import fold
 
-_COUNTRIES = frozenset(
+_CODES = (
     "AD AE AF AG AL AM AO AR AT AU AZ BA BB BD BE BF BG BH BI BJ BN BO BR BS BT BW BY BZ CA CD CF CG CH CI CL CM CN CO"
     " CR CU CV CY CZ DE DJ DK DM DO DZ EC EE EG ER ES ET FI FJ FM FR GA GB GD GE GH GI GM GN GQ GR GT GW GY HK HN HR HT"
     " HU ID IE IL IN IQ IR IS IT JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME"
     " MG MH MK ML MM MN MO MR MT MU MV MW MX MY MZ NA NE NG NI NL NO NP NR NZ OM PA PE PG PH PK PL PR PT PW PY QA RO RS"
     " RU RW SA SB SC SD SE SG SI SK SL SM SN SO SR SS ST SV SY SZ TD TG TH TJ TL TM TN TO TR TT TV TW TZ UA UG US UY UZ"
-    " VA VC VE VN VU WS XK YE ZA ZM ZW".split()
+    " VA VC VE VN VU WS XK YE ZA ZM ZW"
 )
+_COUNTRIES = frozenset(_CODES.split())
 #: ISO 4217 numeric codes of the currencies that card files name so.
 NUMERIC_CURRENCIES = {
     "840": "USD", "978": "EUR", "826": "GBP", "756": "CHF", "392": "JPY", "124": "CAD", "036": "AUD", "752": "SEK",
@@ -54,7 +55,8 @@ OUTCOME_WORDS = {
     "declined": "declin* reject* rej refus* fail* denied deny cancel* error* block* abgelehnt* rechaz* rifiut* recus*"
     " expired void* insufficient* unpaid nok ko false no n storniert* abgebrochen* timeout",
     "approved": "approv* ok success* accept* paid complet* settled execut* exec authori* genehmigt* acept* accett*"
-    " valid* done captur* true yes y posted booked cleared processed aprob* aprov* ausgefuhrt* sent delivered fulfilled",
+    " valid* done captur* true yes y posted booked cleared processed aprob* aprov* ausgefuhrt* sent delivered"
+    " fulfilled",
 }
 FRAUD_WORDS = (
     "fraud* scam* reject* confirmed bad ja yes y true si sim oui 1 illicit suspicious betrug* launder* chargeback* t"

@@ -12,15 +12,15 @@ from functools import lru_cache
 #: Concept -> words, accents folded. English, German, French, Spanish, Italian, Portuguese, Dutch.
 CONCEPTS: dict[str, str] = {
     # what a row is
-    "transaction": "transaction tx txn trx trans payment pay order event operation op reference ref rrn arn stan control"
-    " receipt ticket invoice confirmation transfer booking buchung* auftrag* beleg* vorgangs* pago operacion mouvement"
-    " commande paiement ordine pagamento pedido betaling row record claim entry",
+    "transaction": "transaction tx txn trx trans payment pay order event operation op reference ref rrn arn stan"
+    " control receipt ticket invoice confirmation transfer booking buchung* auftrag* beleg* vorgangs* pago operacion"
+    " mouvement commande paiement ordine pagamento pedido betaling row record claim entry",
     "id": "id no nr num number nummer* numero key code uuid guid hash ref reference identifier kennung* clave chave sn",
     # times
     "time": "time timestamp ts date datetime dt tm when at on day hour clock moment ms epoch created booked posted"
     " fecha* hora* datum* zeit* uhrzeit* tag heure* jour* date* data ora giorno dia tijd* buchungstag* wertstellung*",
-    "event": "event tx txn transaction trans payment created booked order initiated submitted sent occurred auth purchase"
-    " local happened buchung* valuta operation start",
+    "event": "event tx txn transaction trans payment created booked order initiated submitted sent occurred auth"
+    " purchase local happened buchung* valuta operation start",
     "arrival": "received ingested arrival arrived loaded recorded inserted landed processed ingest receipt stored"
     " known reported logged eingang* recu recibido ricevuto",
     "settled": "settled settlement value cleared clearing due expiry expires updated modified closed end birth dob",
@@ -35,7 +35,8 @@ CONCEPTS: dict[str, str] = {
     "minor": "cents cent minor pence penny centimes centimos centesimi ore",
     "currency": "currency ccy cur curr wahrung* waehrung* devise moneda divisa valuta moeda munt",
     # codes of a row
-    "kind": "type kind proc process processing operation op vorgang* art tipo evt event mti txntype category typ nature",
+    "kind": "type kind proc process processing operation op vorgang* art tipo evt event mti txntype category typ"
+    " nature",
     "outcome": "status outcome result response resp state decision auth approved approval success ok declined estado"
     " statut stato antwort* authorized authorised answer accepted settled",
     "channel": "channel chan chnl ch entry kanal* canal canale medium interface mode pos via",
@@ -44,8 +45,8 @@ CONCEPTS: dict[str, str] = {
     "refers": "orig original parent ursprung* refers related linked initial bezug* origen origine referenced preceding"
     " reversed refunded",
     # sides
-    "source": "source src sender from payer debtor debit orig originator remitter ordering buyer absender* auftraggeber*"
-    " zahler* ordenante donneur emisor remitente mittente emetteur pagador purchaser payor donor",
+    "source": "source src sender from payer debtor debit orig originator remitter ordering buyer absender*"
+    " auftraggeber* zahler* ordenante donneur emisor remitente mittente emetteur pagador purchaser payor donor",
     "target": "target tgt dst dest destination receiver recipient to payee creditor credit beneficiary benef bene"
     " empfanger* empfaenger* beneficiario beneficiaire destinatario counterparty receiving received payto destinataire",
     # types of parties
@@ -65,9 +66,11 @@ CONCEPTS: dict[str, str] = {
     "bank": "bank* bic swift blz institution banco banque sortcode",
     "agent": "agent agents broker outlet branch filiale* sucursal agence agentur* kiosk",
     # what came of it
-    "label": "fraud fraudulent betrug* fraude frode label scam chargeback chbk cb illicit laundering sar dispute disputed"
-    " suspicious isfraud verdict tag tagged investigation review confirmed class bad abuse estafa genuine legit",
-    "analyst": "review reviewed investigation analyst tag tagged verdict manual case sar confirmed investigator checked",
+    "label": "fraud fraudulent betrug* fraude frode label scam chargeback chbk cb illicit laundering sar dispute"
+    " disputed suspicious isfraud verdict tag tagged investigation review confirmed class bad abuse estafa genuine"
+    " legit",
+    "analyst": "review reviewed investigation analyst tag tagged verdict manual case sar confirmed investigator"
+    " checked",
     "chargeback": "chargeback chbk cb dispute disputed ruckbuchung* rucklastschrift* contracargo",
     "rule": "rule rules flagged alert alerted score scored model predicted prediction system engine auto",
     "legitimate": "legit legitimate genuine clean good normal honest",
@@ -78,8 +81,8 @@ CONCEPTS: dict[str, str] = {
 
 #: Words of a language in column names -> its usual time zone: a guess that is always asked about.
 ZONES = {
-    "Europe/Berlin": "betrag* buchung* wahrung* handler* kunde* kunden* uhrzeit* datum* konto* empfanger* gerat* vorgang*"
-    " verwendungszweck* betrug*",
+    "Europe/Berlin": "betrag* buchung* wahrung* handler* kunde* kunden* uhrzeit* datum* konto* empfanger* gerat*"
+    " vorgang* verwendungszweck* betrug*",
     "Europe/Paris": "montant heure* jour* compte devise beneficiaire fraude libelle marchand statut",
     "Europe/Madrid": "importe fecha* hora* cuenta moneda divisa cliente comercio tarjeta estado concepto",
     "Europe/Rome": "importo ora giorno conto valuta esercente carta stato causale",
