@@ -18,13 +18,15 @@ from rich.console import Console
 
 from graphml.model import Model
 from graphml.training import TrainResult
-from ingestion.artifacts import write_atomically
+from ingestion.artifacts import file_sha256, write_atomically
 from ingestion.config import Settings
 from ingestion.errors import DataContractError, MappingError, UsageError
 from ingestion.inspection.finding import Inspection
 from ingestion.inspection.inspection import inspect_table
-from ingestion.mapping import Mapping, load_mapping
+from ingestion.mapping import Mapping, load_mapping, mapping_path
 from ingestion.mapping_check import MappingCheck, check_mapping
+from ingestion.plan import source_paths
+from ingestion.proposer.decision import Decision
 from ingestion.proposer.proposal import Proposal, propose_mapping
 from ingestion.proposer.questions import question_of
 from ingestion.proposer.render import render_toml
@@ -35,6 +37,8 @@ from serving.nightly import quarantine_by_reason
 from serving.progress import StageLog
 from serving.table_profile import TableProfile, profile_table
 from serving.trial_report import TrialReport, write_trial_report
+
+_ELSEWHERE = "Try the table in another folder: --workspace DIR."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,8 @@ def trial(
     """Try a table. Raises `UsageError` when it is not there, `MappingError` when no mapping can be made of it."""
     if not source.exists():
         raise UsageError(f"{source} does not exist.", remedy="Name a CSV or Parquet file, or a folder of them.")
+    if workspace.current_release() is not None:
+        raise UsageError(f"{workspace.root} holds a release, which a trial would push aside.", remedy=_ELSEWHERE)
     run_id = f"run-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     folder = workspace.runs / run_id
     stages = StageLog(folder / "stages.jsonl")
@@ -134,9 +140,9 @@ def _mapping(
     with stages.stage("mapping") as stage:
         if given is not None:
             if answers:
-                raise UsageError("A mapping was given, so nothing is asked.", remedy="Leave out --answers or --mapping.")
-            from ingestion.mapping import mapping_path
-
+                raise UsageError(
+                    "A mapping was given, so nothing is asked.", remedy="Leave out --answers or --mapping."
+                )
             load_mapping(given)
             write_atomically(path, mapping_path(given).read_bytes())
             stage.output = {"mapping": given}
@@ -163,7 +169,7 @@ def _run(
             mapping=str(path),
             master=master,
             max_bad_share=settings.source.max_bad_share,
-            new_lineage=True,
+            new_lineage=not _holds(workspace, source, mapping),
         )
     except DataContractError as error:
         return None, None, error
@@ -176,7 +182,17 @@ def _run(
         return snapshot, None, error
 
 
-def _question(item: Any) -> dict[str, Any]:
+def _holds(workspace: Workspace, source: Path, mapping: Mapping) -> bool:
+    """Whether the newest snapshot is of this very table and mapping: then nothing is done again."""
+    if workspace.current_snapshot() is None:
+        return False
+    manifest = Snapshot.open(workspace).manifest
+    paths = source_paths(source, mapping)
+    files = {file_sha256(path) for path in [*paths.transactions, *paths.labels.values()]}
+    return manifest["mapping"] == mapping.as_dict() and {entry["sha256"] for entry in manifest["sources"]} == files
+
+
+def _question(item: Decision) -> dict[str, Any]:
     return item.as_dict() | {"question": question_of(item)}
 
 
@@ -197,7 +213,9 @@ def show(console: Console, result: TrialResult, source: Path) -> None:
         ladder_table.show(console, result.trained)
     last = [f"Mapping: {result.mapping_file}", f"Report:  {result.report}"]
     if result.stopped is not None:
-        last.insert(0, f"No {'ladder' if result.profile else 'snapshot'}: {result.stopped.what} {result.stopped.remedy}")
+        last.insert(
+            0, f"No {'ladder' if result.profile else 'snapshot'}: {result.stopped.what} {result.stopped.remedy}"
+        )
     elif result.trained is None:
         last.insert(0, "No label in the table, so no ladder: mapping, inspection and profile are in the report.")
     mapping = shlex.quote(str(result.mapping_file))

@@ -61,7 +61,9 @@ class TrialReport:
 def write_trial_report(folder: Path, data: TrialReport) -> Path:
     """Write `report.html` and `report.md` into the run's folder; return the HTML file."""
     pictures: dict[str, Any] = {
-        "findings": [None if item.chart is None else data_uri(draw_chart(item.chart)) for item in data.inspection.findings]
+        "findings": [
+            None if item.chart is None else data_uri(draw_chart(item.chart)) for item in data.inspection.findings
+        ]
     }
     if data.profile is not None:
         pictures["volume"] = data_uri(draw_volume(data.profile))

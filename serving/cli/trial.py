@@ -41,9 +41,7 @@ def try_(
     if not source.exists():
         raise UsageError(f"{source} does not exist.", remedy="Name a CSV or Parquet file, or a folder of them.")
     opened, settings = open_workspace(workspace, create=True)
-    result = trial.trial(
-        opened, source=source, settings=settings, mapping=mapping, answers=given, master=spark_master
-    )
+    result = trial.trial(opened, source=source, settings=settings, mapping=mapping, answers=given, master=spark_master)
     answer(result.as_dict(), as_json, lambda console: trial.show(console, result, source))
     if result.stopped is not None:
         raise typer.Exit(3)
