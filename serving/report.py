@@ -5,21 +5,16 @@ No script, no outside resource: it can be mailed and opened anywhere. Holds toke
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import networkx as nx
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ingestion.artifacts import write_atomically
+from serving.pages import canvas, data_uri, write_pages
 
-TEMPLATES = Path(__file__).with_name("templates")
 _KIND_COLORS = {
     "account": "#4477aa",
     "customer": "#4477aa",
@@ -75,21 +70,7 @@ def write_report(folder: Path, data: ReportData) -> Path:
         "ladder": data_uri(draw_ladder(data)),
         "charts": [data_uri(draw_link_chart(item)) for item in data.investigations],
     }
-    return write_pages(folder, "report", data=data, pictures=pictures)
-
-
-def write_pages(folder: Path, template: str, **values: Any) -> Path:
-    """Fill the templates `<template>.html.j2` and `<template>.md.j2` into `report.html` (returned) and `report.md`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"], default=False),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for kind in ("html", "md"):
-        text = environment.get_template(f"{template}.{kind}.j2").render(**values)
-        write_atomically(folder / f"report.{kind}", text.encode())
+    write_pages(folder, "report.html", "report.md", data=data, pictures=pictures)
     return folder / "report.html"
 
 
@@ -183,16 +164,3 @@ def link_graph(neighborhood: dict[str, Any]) -> nx.Graph:
         if edge["source"] in graph and edge["target"] in graph:
             graph.add_edge(edge["source"], edge["target"])
     return graph
-
-
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of that size in inches, with one pair of axes."""
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots()
-
-
-def data_uri(figure: Figure) -> str:
-    """A figure as an image that can stand in the page."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

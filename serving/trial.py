@@ -21,8 +21,7 @@ from graphml.training import TrainResult
 from ingestion.artifacts import file_sha256, write_atomically
 from ingestion.config import Settings
 from ingestion.errors import DataContractError, MappingError, UsageError
-from ingestion.inspection.finding import Inspection
-from ingestion.inspection.inspection import inspect_table
+from ingestion.inspection import Inspection, inspect_table
 from ingestion.mapping import Mapping, load_mapping, mapping_path
 from ingestion.mapping_check import MappingCheck, check_mapping
 from ingestion.plan import source_paths
@@ -33,6 +32,7 @@ from ingestion.proposer.render import render_toml
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from serving import ladder_table, pipeline
+from serving.inspection_report import inspection_json, show_inspection, write_inspection
 from serving.nightly import quarantine_by_reason
 from serving.progress import StageLog
 from serving.table_profile import TableProfile, profile_table
@@ -63,7 +63,7 @@ class TrialResult:
             "mapping": str(self.mapping_file),
             "questions": [] if self.proposal is None else [item.as_dict() for item in self.proposal.questions],
             "check": {"rows": self.check.sample["rows"], "bad_share": self.check.bad_share},
-            "inspection": self.inspection.as_dict(),
+            "inspection": inspection_json(self.inspection),
             "profile": None if self.profile is None else self.profile.as_dict(),
             "ladder": None if self.trained is None else self.trained.ladder.as_dict(),
             "stopped": None if self.stopped is None else {"what": self.stopped.what, "remedy": self.stopped.remedy},
@@ -97,6 +97,7 @@ def trial(
             stage.output = {"rows": check.sample["rows"], "bad_share": round(check.bad_share, 4)}
         with stages.stage("inspect") as stage:
             inspection = inspect_table(source, chosen, progress=stage)
+            write_inspection(folder, inspection)
             stage.output = {"findings": len(inspection.findings)}
         snapshot, trained, stopped = _run(workspace, stages, source, path, chosen, settings, master)
         with stages.stage("report") as stage:
@@ -202,13 +203,13 @@ def show(console: Console, result: TrialResult, source: Path) -> None:
     if result.proposal is not None and result.proposal.questions:
         lines.append("Settled by the best guess; settle them yourself by --answers KEY=VALUE:")
         lines += [f"  {item.key} = {item.choice}  {question_of(item)}" for item in result.proposal.questions]
-    lines.append(f"Inspection: {len(result.inspection.findings)} findings")
-    lines += [f"  {found.severity}: {found.what}" for found in result.inspection.findings]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    show_inspection(console, result.inspection)
     if result.profile is not None:
         told = result.profile
         parties = ", ".join(f"{count:,} {kind}" for kind, count in told.entities.items())
-        lines.append(f"{told.num_transactions:,} transactions from {told.first} to {told.last}; {parties}")
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        span = f"{told.num_transactions:,} transactions from {told.first} to {told.last}; {parties}"
+        console.print(span, markup=False, highlight=False)
     if result.trained is not None:
         ladder_table.show(console, result.trained)
     last = [f"Mapping: {result.mapping_file}", f"Report:  {result.report}"]

@@ -14,16 +14,10 @@ from matplotlib.figure import Figure
 
 from graphml.ladder import Ladder
 from graphml.model import Model
-from ingestion.inspection.finding import Chart, Inspection
-from serving.report import (
-    LadderPictures,
-    canvas,
-    data_uri,
-    draw_calibration,
-    draw_ladder,
-    draw_precision_recall,
-    write_pages,
-)
+from ingestion.inspection import Inspection
+from serving.inspection_report import draw_chart, headline
+from serving.pages import canvas, data_uri, write_pages
+from serving.report import LadderPictures, draw_calibration, draw_ladder, draw_precision_recall
 from serving.table_profile import TableProfile
 
 
@@ -59,7 +53,7 @@ class TrialReport:
 
 
 def write_trial_report(folder: Path, data: TrialReport) -> Path:
-    """Write `report.html` and `report.md` into the run's folder; return the HTML file."""
+    """Write `trial.html` and `trial.md` into the run's folder; return the HTML file."""
     pictures: dict[str, Any] = {
         "findings": [
             None if item.chart is None else data_uri(draw_chart(item.chart)) for item in data.inspection.findings
@@ -79,7 +73,8 @@ def write_trial_report(folder: Path, data: TrialReport) -> Path:
         pictures["ladder"] = data_uri(draw_ladder(shown))
         pictures["precision_recall"] = data_uri(draw_precision_recall(shown))
         pictures["calibration"] = data_uri(draw_calibration(shown))
-    return write_pages(folder, "trial", data=data, pictures=pictures)
+    write_pages(folder, "trial.html", "trial.md", data=data, pictures=pictures, headline=headline(data.inspection))
+    return folder / "trial.html"
 
 
 def draw_volume(profile: TableProfile) -> Figure:
@@ -98,17 +93,5 @@ def draw_degrees(profile: TableProfile) -> Figure:
     for role, counts in profile.degree_steps.items():
         axes.plot(2.0 ** np.arange(len(counts)), counts, marker="o", markersize=3, linewidth=1, label=role)
     axes.set(xscale="log", yscale="log", xlabel="transactions of a party", ylabel="parties", title="Degrees")
-    axes.legend(fontsize=7, frameon=False)
-    return figure
-
-
-def draw_chart(chart: Chart) -> Figure:
-    """The bars of a finding."""
-    figure, axes = canvas(5.2, 2.8)
-    wide = 0.8 / max(len(chart.series), 1)
-    for place, (name, values) in enumerate(chart.series.items()):
-        axes.bar(np.arange(len(values)) + place * wide, values, width=wide, label=name)
-    axes.set_xticks(np.arange(len(chart.labels)) + 0.4 - wide / 2, chart.labels, fontsize=6, rotation=45)
-    axes.set_title(chart.title, fontsize=9)
     axes.legend(fontsize=7, frameon=False)
     return figure
