@@ -55,6 +55,17 @@ class ReportData:
     drift: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LadderPictures:
+    """What the pictures of a ladder need; fields as in `ReportData`, which may stand in for it."""
+
+    served: str
+    ladder: list[dict[str, Any]]
+    curves: dict[str, dict[str, list[float]]]
+    calibration: dict[str, list[float]]
+    base_rate: float
+
+
 def write_report(folder: Path, data: ReportData) -> Path:
     """Write `report.html` and `report.md` into the run's folder; return the HTML file."""
     pictures = {
@@ -68,7 +79,7 @@ def write_report(folder: Path, data: ReportData) -> Path:
     return folder / "report.html"
 
 
-def draw_precision_recall(data: ReportData) -> Figure:
+def draw_precision_recall(data: ReportData | LadderPictures) -> Figure:
     """Precision against recall on the test window, each row of the ladder; the base rate dashed."""
     figure, axes = canvas(5.2, 4.0)
     for name, curve in data.curves.items():
@@ -82,7 +93,7 @@ def draw_precision_recall(data: ReportData) -> Figure:
     return figure
 
 
-def draw_calibration(data: ReportData) -> Figure:
+def draw_calibration(data: ReportData | LadderPictures) -> Figure:
     """Observed fraud share against predicted probability, on log axes because frauds are rare."""
     figure, axes = canvas(5.2, 4.0)
     predicted = np.asarray(data.calibration["predicted"], float)
@@ -99,7 +110,7 @@ def draw_calibration(data: ReportData) -> Figure:
     return figure
 
 
-def draw_ladder(data: ReportData) -> Figure:
+def draw_ladder(data: ReportData | LadderPictures) -> Figure:
     """Average precision of each row with its bootstrap interval."""
     figure, axes = canvas(5.2, 0.5 * len(data.ladder) + 1.2)
     names = [row["name"] for row in data.ladder][::-1]
