@@ -37,6 +37,17 @@ class Proposal:
         """Decisions that a person should look at, the least sure first."""
         return sorted((item for item in self.decisions.values() if item.asks), key=lambda item: item.confidence)
 
+    def asks_about(self, key: str) -> bool:
+        """Whether a key of `differences.differing_keys` is among the questions."""
+        labels = {item.choice: name.split(".")[0] for name, item in self.decisions.items() if name.endswith("].column")}
+        parts = key.split(".")
+        if parts[0] == "labels":
+            key = ".".join([labels.get(parts[1], f"labels.{parts[1]}"), *parts[2:]])
+        parties = {item.choice: name for name, item in self.decisions.items() if name.startswith("parties.")}
+        if parts[0] == "parties":
+            key = parties.get(".".join(parts[1:]), f"attributes.{'.'.join(parts[1:])}")
+        return any(item.key == key or key.startswith(f"{item.key}.") for item in self.questions)
+
     def values(self) -> dict[str, Any]:
         """The mapping as plain data, as its TOML would be read."""
         return mapping_values(self.name, {key: item.choice for key, item in self.decisions.items()})
