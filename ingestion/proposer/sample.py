@@ -13,6 +13,7 @@ import pyarrow as pa
 from ingestion.errors import DataContractError
 from ingestion.expression_values import Rows
 from ingestion.numbers import PLAIN, NumberFormat
+from ingestion.pieces import Piece, SourceFile
 from ingestion.proposer.column_look import ColumnLook, look_at
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
@@ -59,18 +60,44 @@ def take_sample(source: Path, *, most_rows: int = MOST_ROWS) -> Sample:
     written = _sniff(path) if path.suffix.lower() == ".csv" else Written()
     file = open_file(path, delimiter=written.delimiter, encoding=written.encoding)
     pieces = pieces_of(file, 0, workers=8, delimiter=written.delimiter)
-    chosen = sorted({0, len(pieces) // 2, len(pieces) - 1}) if file.num_rows > most_rows else range(len(pieces))
-    tables = []
-    for index in chosen:
-        raw = pa.concat_tables([rows.table for rows in read_piece(pieces[index], file.columns)])
-        few = -(-most_rows // len(chosen))
-        tables.append(raw.slice(raw.num_rows - few if index else 0, few) if raw.num_rows > few else raw)
+    if file.num_rows <= most_rows:
+        tables = [table for piece in pieces for table in _tables(piece, file)]
+    else:
+        few, middle = -(-most_rows // 3), len(pieces) // 2
+        tables = _first(pieces, file, few) + _first(pieces[middle:-1] or pieces[:1], file, few)
+        tables += _last(pieces, file, few)
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     if table.num_rows == 0:
         raise DataContractError(f"{file.name} has no rows to propose a mapping from.", remedy="Name a file with rows.")
     if file.kind == "csv":
         written = replace(written, numbers=_numbers(table))
     return Sample(name=file.name, table=table, written=written, num_rows=max(file.num_rows, table.num_rows))
+
+
+def _tables(piece: Piece, file: SourceFile) -> list[pa.Table]:
+    return [rows.table for rows in read_piece(piece, file.columns)]
+
+
+def _first(pieces: list[Piece], file: SourceFile, few: int) -> list[pa.Table]:
+    """The first `few` rows of some pieces."""
+    found: list[pa.Table] = []
+    for piece in pieces:
+        for table in _tables(piece, file):
+            found.append(table.slice(0, few - sum(part.num_rows for part in found)))
+        if sum(part.num_rows for part in found) >= few:
+            break
+    return found
+
+
+def _last(pieces: list[Piece], file: SourceFile, few: int) -> list[pa.Table]:
+    """The last `few` rows of some pieces."""
+    found: list[pa.Table] = []
+    for piece in reversed(pieces):
+        found = _tables(piece, file) + found
+        if sum(part.num_rows for part in found) >= few:
+            break
+    table = pa.concat_tables(found, promote_options="permissive")
+    return [table.slice(max(0, table.num_rows - few))]
 
 
 def _sniff(path: Path) -> Written:
