@@ -126,10 +126,12 @@ def _decide_writing(sample: Sample, draft: Draft) -> None:
     if written.encoding != "utf-8":
         told = "the file is no UTF-8; read so, its letters make sense"
         draft.say("encoding", written.encoding, 0.8, told, others=["latin-1", "cp1252"])
+    score, doubt = (0.5, "; or it stands before a fraction of three digits") if written.groups_guessed else (0.95, "")
     if written.numbers.decimal != ".":
-        draft.say("decimal", written.numbers.decimal, 0.95, "before the fraction of the numbers")
+        draft.say("decimal", written.numbers.decimal, score, f"before the fraction of the numbers{doubt}", others=["."])
     if written.numbers.thousands:
-        draft.say("thousands", written.numbers.thousands, 0.95, "between the groups of the numbers")
+        told = f"between the groups of the numbers{doubt}"
+        draft.say("thousands", written.numbers.thousands, score, told, others=[None])
 
 
 def _decide_kind(sample: Sample, draft: Draft) -> None:

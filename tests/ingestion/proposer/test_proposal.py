@@ -139,6 +139,26 @@ def test_names_of_things_that_could_be_words_are_asked_about() -> None:
     assert proposal_of(table(branch=trades)).asks_about("parties.branch")
 
 
+def test_groups_that_could_be_fractions_are_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [
+        f'P{row},2024-03-01T{row % 24:02d}:00:00Z,"{1 + row},{(row * 37) % 1000:03d}",c{row % 9},m{row % 5}'
+        for row in range(60)
+    ]
+    path.write_text("\n".join(["id,created_at,amount,customer_id,merchant_id", *rows]))
+    asked = propose_mapping(path).decisions["thousands"]
+    assert (asked.choice, asked.asks) == (",", True)
+
+
+def test_what_speaks_of_the_outcome_or_of_a_person_is_asked_about() -> None:
+    cases = ["C9" if row % 20 == 7 else None for row in range(len(DAYS))]
+    names = [("Ada B.", "Cy D.")[row % 2] for row in range(len(DAYS))]
+    proposal = proposal_of(table(is_fraud=None, fraud_case_ref=cases, insured_name=names))
+    assert choice(proposal, "dropped.fraud_case_ref") is True
+    assert choice(proposal, "attributes.insured_name") is False
+    assert {"dropped.fraud_case_ref", "attributes.insured_name"} <= {item.key for item in proposal.questions}
+
+
 def test_versions_are_no_times() -> None:
     versions = [("5.1.0", "5.1.2", "5.2.0")[row % 3] for row in range(len(DAYS))]
     assert choice(proposal_of(table(app=versions)), "attributes.app") is True
