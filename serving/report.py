@@ -5,21 +5,16 @@ No script, no outside resource: it can be mailed and opened anywhere. Holds toke
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import networkx as nx
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ingestion.artifacts import write_atomically
+from serving.pages import canvas, data_uri, write_pages
 
-TEMPLATES = Path(__file__).with_name("templates")
 _KIND_COLORS = {
     "account": "#4477aa",
     "customer": "#4477aa",
@@ -56,30 +51,32 @@ class ReportData:
     quarantine: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LadderPictures:
+    """What the pictures of a ladder need; fields as in `ReportData`, which may stand in for it."""
+
+    served: str
+    ladder: list[dict[str, Any]]
+    curves: dict[str, dict[str, list[float]]]
+    calibration: dict[str, list[float]]
+    base_rate: float
+
+
 def write_report(folder: Path, data: ReportData) -> Path:
     """Write `report.html` and `report.md` into the run's folder; return the HTML file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"], default=False),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = {
-        "precision_recall": _data_uri(draw_precision_recall(data)),
-        "calibration": _data_uri(draw_calibration(data)),
-        "ladder": _data_uri(draw_ladder(data)),
-        "charts": [_data_uri(draw_link_chart(item)) for item in data.investigations],
+        "precision_recall": data_uri(draw_precision_recall(data)),
+        "calibration": data_uri(draw_calibration(data)),
+        "ladder": data_uri(draw_ladder(data)),
+        "charts": [data_uri(draw_link_chart(item)) for item in data.investigations],
     }
-    for name in ("report.html", "report.md"):
-        text = environment.get_template(f"{name}.j2").render(data=data, pictures=pictures)
-        write_atomically(folder / name, text.encode())
+    write_pages(folder, "report.html", "report.md", data=data, pictures=pictures)
     return folder / "report.html"
 
 
-def draw_precision_recall(data: ReportData) -> Figure:
+def draw_precision_recall(data: ReportData | LadderPictures) -> Figure:
     """Precision against recall on the test window, each row of the ladder; the base rate dashed."""
-    figure, axes = _canvas(5.2, 4.0)
+    figure, axes = canvas(5.2, 4.0)
     for name, curve in data.curves.items():
         wide = 2.4 if name == data.served else 1.0
         axes.plot(curve["recall"], curve["precision"], label=name, linewidth=wide)
@@ -91,9 +88,9 @@ def draw_precision_recall(data: ReportData) -> Figure:
     return figure
 
 
-def draw_calibration(data: ReportData) -> Figure:
+def draw_calibration(data: ReportData | LadderPictures) -> Figure:
     """Observed fraud share against predicted probability, on log axes because frauds are rare."""
-    figure, axes = _canvas(5.2, 4.0)
+    figure, axes = canvas(5.2, 4.0)
     predicted = np.asarray(data.calibration["predicted"], float)
     observed = np.asarray(data.calibration["observed"], float)
     count = np.asarray(data.calibration["count"], float)
@@ -108,9 +105,9 @@ def draw_calibration(data: ReportData) -> Figure:
     return figure
 
 
-def draw_ladder(data: ReportData) -> Figure:
+def draw_ladder(data: ReportData | LadderPictures) -> Figure:
     """Average precision of each row with its bootstrap interval."""
-    figure, axes = _canvas(5.2, 0.5 * len(data.ladder) + 1.2)
+    figure, axes = canvas(5.2, 0.5 * len(data.ladder) + 1.2)
     names = [row["name"] for row in data.ladder][::-1]
     points = np.asarray([row["average_precision"] for row in data.ladder][::-1])
     low = np.asarray([row["average_precision_low"] for row in data.ladder][::-1])
@@ -126,7 +123,7 @@ def draw_ladder(data: ReportData) -> Figure:
 def draw_link_chart(investigation: dict[str, Any]) -> Figure:
     """The alert's as-of neighborhood: the subject largest, a color an entity type, a red ring for a known fraud."""
     graph = link_graph(investigation["neighborhood"])
-    figure, axes = _canvas(5.2, 4.4)
+    figure, axes = canvas(5.2, 4.4)
     axes.axis("off")
     if graph.number_of_nodes() == 0:
         axes.text(0.5, 0.5, "Nothing was known around it.", ha="center")
@@ -167,14 +164,3 @@ def link_graph(neighborhood: dict[str, Any]) -> nx.Graph:
         if edge["source"] in graph and edge["target"] in graph:
             graph.add_edge(edge["source"], edge["target"])
     return graph
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots()
-
-
-def _data_uri(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -27,6 +27,7 @@ class _Coded:
     codes: Ints
     levels: int
     area: float
+    recall: float
 
 
 def find(table: InspectedTable, told: frozenset[str] = frozenset()) -> list[Finding]:
@@ -39,7 +40,7 @@ def find(table: InspectedTable, told: frozenset[str] = frozenset()) -> list[Find
     candidates: list[tuple[float, tuple[_Coded, _Coded, str, Bools, float] | None]] = []
     for one, other in combinations(coded[:MOST_COLUMNS], 2):
         for relation, codes, levels in _joint(one, other, rows):
-            telling, area, p_value = _tells(table, rows, codes, levels, half, max(one.area, other.area))
+            telling, area, p_value = _tells(table, rows, codes, levels, half, (one, other))
             if telling is None:
                 candidates.append((p_value, None))
                 continue
@@ -72,7 +73,9 @@ def _coded(column: Column, rows: Ints, half: Ints) -> _Coded:
         codes = place[column.codes]
     codes = codes[rows]
     levels = int(codes.max(initial=0)) + 1
-    return _Coded(column=column, codes=codes, levels=levels, area=_area(_counts(codes, levels, half)))
+    counts = _counts(codes, levels, half)
+    recall = float(counts[_telling(counts), 1, 1].sum() / max(counts[:, 1, 1].sum(), 1))
+    return _Coded(column=column, codes=codes, levels=levels, area=_area(counts), recall=recall)
 
 
 def _counts(codes: Ints, levels: int, half: Ints) -> Ints:
@@ -86,6 +89,12 @@ def _rates(counts: Ints) -> Floats:
     base = frauds.sum() / max(counts[:, 0].sum(), 1)
     rates: Floats = (frauds + base) / (honest + frauds + 1.0)
     return rates
+
+
+def _telling(counts: Ints) -> Bools:
+    """Levels that are mostly fraud on the first half."""
+    chosen: Bools = (_rates(counts) >= 0.5) & (counts[:, 0, 1] >= 2)
+    return chosen
 
 
 def _area(counts: Ints) -> float:
@@ -122,13 +131,13 @@ def _codes_of(column: Column, other: Column) -> Ints:
 
 
 def _tells(
-    table: InspectedTable, rows: Ints, codes: Ints, levels: int, half: Ints, alone: float
+    table: InspectedTable, rows: Ints, codes: Ints, levels: int, half: Ints, pair: tuple[_Coded, _Coded]
 ) -> tuple[Bools | None, float, float]:
     """The telling cells or None, the area on the second half, and a p-value."""
     counts = _counts(codes, levels, half)
     rates, area = _rates(counts), _area(counts)
     frauds, honest = int(counts[:, 1, 1].sum()), int(counts[:, 1, 0].sum())
-    telling = (rates >= 0.5) & (counts[:, 0, 1] >= 2)
+    telling, alone = _telling(counts), max(one.area for one in pair)
     hits, inside = int(counts[telling, 1, 1].sum()), int(counts[telling, 1].sum())
     if frauds < FEWEST_FRAUDS // 2 or honest == 0:
         return None, area, 1.0
@@ -139,7 +148,8 @@ def _tells(
     strong = area_is_strong(area, frauds, honest) and area >= alone + AREA_GAIN
     if strong:
         return rates >= np.quantile(np.repeat(rates, counts[:, 1, 1]), 0.1), area, p_value
-    if inside == 0 or hits / inside < PURE_PRECISION:
+    gains = hits >= RECALL_GAIN * frauds * max(one.recall for one in pair)
+    if inside == 0 or hits / inside < PURE_PRECISION or not gains:
         return None, area, p_value
     chosen = np.zeros(len(table), np.bool_)
     chosen[rows] = telling[codes]

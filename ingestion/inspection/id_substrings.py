@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ingestion.inspection.finding import Finding
 from ingestion.inspection.regions import Region, best_threshold, measure
 from ingestion.inspection.statistics import discoveries
-from ingestion.inspection.table import Bools, Column, InspectedTable, Ints
+from ingestion.inspection.table import Bools, Column, InspectedTable, Ints, form_of
 
 #: Prefixes and suffixes of up to so many signs are looked at.
 LONGEST_PART = 4
@@ -60,6 +60,7 @@ def _parts(table: InspectedTable, column: Column, half: Bools) -> Iterator[tuple
         telling = (part_frauds >= 2) & (part_frauds >= 0.5 * part_rows)
         if telling.any():
             names = [str(part.dictionary[index].as_py()) for index in np.flatnonzero(telling)[:5].tolist()]
+            names = [form_of(name) for name in names] if column.personal else names
             yield f"{said} {', '.join(names)}", np.append(telling[place], False)[codes]
     yield from _ranges(table, column, chosen_on)
 

@@ -79,7 +79,7 @@ def _why_not(table: InspectedTable, check: str) -> str | None:
     if check in _UNLABELED:
         return None
     if not table.has_labels:
-        return "needs labels"
+        return "needs labels of transactions"
     if check == "unlabeled_months":
         return None
     rarer = min(table.num_frauds, table.num_known - table.num_frauds)

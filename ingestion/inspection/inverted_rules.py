@@ -13,7 +13,7 @@ from ingestion.inspection.statistics import discoveries, num_distinct
 from ingestion.inspection.table import Bools, Column, Floats, InspectedTable, Ints
 
 #: The time is cut into so many periods of equally many frauds.
-PERIODS = 4
+PERIODS = (2, 4)
 #: In one period three times the odds, in another a third of them.
 LARGE_LOG_ODDS = float(np.log(3.0))
 #: Values that at least one in a hundred rows have, and no more than so many of them a column.
@@ -29,26 +29,27 @@ class _Value:
 
 def find(table: InspectedTable, told: frozenset[str] = frozenset()) -> list[Finding]:
     """Findings on the values of categories and the quarters of numbers, without the columns `told`."""
-    period = _periods(table)
-    candidates: list[tuple[float, tuple[_Value, Floats] | None]] = []
+    periods = [_periods(table, number) for number in PERIODS]
+    candidates: list[tuple[float, tuple[_Value, Floats, Ints] | None]] = []
     for column in table.candidates("number", "category"):
         if column.name in told:
             continue
         for value in _values(column):
-            log_odds, errors = _effects(table, value.rows, period)
-            z = log_odds / errors
-            p_value = float(2 * max(stats.norm.sf(z.max()), stats.norm.cdf(z.min())))
-            inverts = log_odds[z.argmax()] >= LARGE_LOG_ODDS and log_odds[z.argmin()] <= -LARGE_LOG_ODDS
-            candidates.append((min(p_value * PERIODS, 1.0), (value, log_odds) if inverts else None))
-    best: dict[str, tuple[_Value, Floats]] = {}
+            for period, number in zip(periods, PERIODS, strict=True):
+                log_odds, errors = _effects(table, value.rows, period, number)
+                z = log_odds / errors
+                p_value = float(2 * max(stats.norm.sf(z.max()), stats.norm.cdf(z.min())))
+                inverts = log_odds[z.argmax()] >= LARGE_LOG_ODDS and log_odds[z.argmin()] <= -LARGE_LOG_ODDS
+                candidates.append((min(p_value * number, 1.0), (value, log_odds, period) if inverts else None))
+    best: dict[str, tuple[_Value, Floats, Ints]] = {}
     for found in discoveries(candidates):
         if found is not None:
             best.setdefault(found[0].column.name, found)
-    return [_finding(table, *found, period) for found in best.values()]
+    return [_finding(table, *found) for found in best.values()]
 
 
-def _periods(table: InspectedTable) -> Ints:
-    edges = np.quantile(table.event_time[table.fraud], np.arange(1, PERIODS) / PERIODS)
+def _periods(table: InspectedTable, number: int) -> Ints:
+    edges = np.quantile(table.event_time[table.fraud], np.arange(1, number) / number)
     return np.searchsorted(edges, table.event_time, side="left")
 
 
@@ -70,10 +71,10 @@ def _values(column: Column) -> list[_Value]:
     return values
 
 
-def _effects(table: InspectedTable, rows: Bools, period: Ints) -> tuple[Floats, Floats]:
+def _effects(table: InspectedTable, rows: Bools, period: Ints, periods: int) -> tuple[Floats, Floats]:
     """Log odds ratio of fraud with the value in each period, and its standard error; parties counted once."""
-    log_odds, errors = np.zeros(PERIODS), np.ones(PERIODS)
-    for number in range(PERIODS):
+    log_odds, errors = np.zeros(periods), np.ones(periods)
+    for number in range(periods):
         inside = table.known & (period == number)
         fraud_with = _parties(table, inside & table.fraud & rows)
         fraud_without = _parties(table, inside & table.fraud & ~rows)
@@ -91,7 +92,7 @@ def _parties(table: InspectedTable, frauds: Bools) -> int:
 
 
 def _finding(table: InspectedTable, value: _Value, log_odds: Floats, period: Ints) -> Finding:
-    starts = [str(table.event_time[period == n].min().astype("datetime64[us]"))[:10] for n in range(PERIODS)]
+    starts = [str(table.event_time[period == n].min().astype("datetime64[us]"))[:10] for n in range(len(log_odds))]
     ratios = np.exp(log_odds).round(3).tolist()
     high, low = int(log_odds.argmax()), int(log_odds.argmin())
     name = value.column.name

@@ -7,13 +7,13 @@ from scipy import stats
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.finding import Finding
-from ingestion.inspection.statistics import FEWEST_FRAUDS, num_distinct
+from ingestion.inspection.statistics import FEWEST_FRAUDS
 from ingestion.inspection.table import Column, InspectedTable
 
 #: Frauds that come after the stated time are taken as legitimate until then: a fifth of them is too many.
 LATE_SHARE = 0.2
-#: A tail holds a third or less of the frauds that are usual, as sure as one in ten thousand.
-TAIL_RATIO, TAIL_P = 1 / 3, 1e-4
+#: A tail holds a third or less of the frauds that are usual, as sure as one in a thousand, a burst counted as one.
+TAIL_RATIO, TAIL_P = 1 / 3, 1e-3
 #: A tail without labels is one where nine in ten rows have none.
 UNLABELED_SHARE = 0.9
 #: A time column can be the arrival of labels when it lies after the event, for nearly all frauds.
@@ -42,8 +42,6 @@ def _from_time_columns(table: InspectedTable) -> Finding | None:
     if table.label_times is not None or table.num_frauds < FEWEST_FRAUDS:
         return None
     for column in table.candidates("time"):
-        if column.field in ("event_time", "known_at"):
-            continue
         days = _days_after(table, column)
         if len(days) >= 0.5 * table.num_frauds and (days > 0).mean() >= ARRIVAL_SHARE:
             found = _judge(table, days[days > 0], f"column {column.name}", (column.name,), early_counts=False)
@@ -131,8 +129,6 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
         return None
     known_end = int(table.event_time[table.known].max())
     stated = int(table.stated_delay_days * MICROSECONDS_PER_DAY)
-    parties = [num_distinct(table.parties[role][table.fraud]) for role in ("source", "target")]
-    burst = max(len(frauds) / max(min(parties), 1), 1.0)
     span = known_end - int(table.event_time.min())
     best: tuple[int, int, float] | None = None
     for days in range(int(table.stated_delay_days) + 1, int(span / MICROSECONDS_PER_DAY / 2) + 1):
@@ -141,7 +137,8 @@ def _from_missing_frauds(table: InspectedTable) -> Finding | None:
         before = table.known & (table.event_time <= start)
         expected = (before & table.fraud).sum() / max(before.sum(), 1) * inside.sum()
         seen = int((inside & table.fraud).sum())
-        p_value = float(stats.poisson.cdf(seen / burst, max(expected / burst, 1e-9)))
+        bursts = table.bursts[before].sum() / max(before.sum(), 1) * inside.sum()
+        p_value = float(stats.poisson.cdf(np.ceil(table.bursts[inside].sum()), max(bursts, 1e-9)))
         if seen <= TAIL_RATIO * expected and p_value < TAIL_P:
             best = (days, seen, float(expected))
     if best is None:

@@ -16,6 +16,7 @@ from ingestion.contracts import LABEL_ORIGINS, MICROSECONDS_PER_DAY, TIMESTAMP
 from ingestion.errors import DataContractError
 from ingestion.expression_values import Rows
 from ingestion.inspection.table import (
+    CLOCK,
     FRAUD,
     LEGITIMATE,
     UNKNOWN,
@@ -144,6 +145,7 @@ def _table(
         party_columns=_party_columns(mapping),
         label_column=column_label,
         label_times=None,
+        dropped=frozenset(mapping.dropped),
         stated_delay_days=_stated_delay(mapping),
         num_unreadable=contract.num_rows - len(readable),
         has_labels=labels is not None,
@@ -194,8 +196,8 @@ def _labels(
     order = np.lexsort((-origin, times.known_at))  # later assignments win, ties the stronger origin
     label[times.row[order]] = np.where(times.is_fraud[order], FRAUD, LEGITIMATE)
     explicit = label != UNKNOWN
-    if _label_column(mapping) is not None:
-        return label, explicit, None
+    if (column := _label_column(mapping)) is not None:
+        return label, explicit, None if column.known_at is None else times
     matured = event_time + mapping.label_maturity_days * MICROSECONDS_PER_DAY <= available_at.max(initial=0)
     label[(label == UNKNOWN) & matured] = LEGITIMATE
     return label, explicit, times
@@ -203,6 +205,9 @@ def _labels(
 
 def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Column]:
     fields = {column: field for field, column in mapping.columns.items()}
+    for clock in (mapping.fields.event_time, mapping.fields.known_at, *(s.known_at for s in mapping.label_columns)):
+        for name in () if clock is None else clock.read_columns:
+            fields.setdefault(name, CLOCK)
     keys = (mapping.source.key, mapping.target.key, *(party.key for party in mapping.parties))
     ids = {column for key in keys for column in key.columns}
     ids |= {column for column, field in fields.items() if field in ("transaction_id", "refers_to")}
@@ -214,6 +219,7 @@ def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Col
             field=name if at_rest else fields.get(name),
             personal=name in personal,
             identifier=name in ids,
+            numbers=mapping.numbers,
         )
         for name in raw.column_names
     }

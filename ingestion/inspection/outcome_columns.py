@@ -22,8 +22,6 @@ def find(table: InspectedTable) -> list[Finding]:
     """Findings on the fill state of every unmapped, dropped or mapped column."""
     candidates: list[tuple[float, Finding | None]] = []
     for column in table.candidates("number", "category", "identifier", "time"):
-        if column.field == "event_time":
-            continue
         for said, chosen, is_fill in _states(table, column):
             region = measure(table, chosen)
             told = _tells(table, region, is_fill=is_fill)
@@ -84,6 +82,12 @@ def _finding(table: InspectedTable, column: Column, said: str, chosen: Bools, re
             f"{column.name} {said} in {region.rows:,} rows, {region.precision:.1%} of them fraud and "
             f"{region.recall:.1%} of all frauds{lag}: it comes from the outcome."
         ),
-        to_do=f"Name {column.name} under `dropped` in the mapping: nobody knows it when the transaction is scored.",
+        to_do=_to_do(table, column),
         evidence=evidence,
     )
+
+
+def _to_do(table: InspectedTable, column: Column) -> str:
+    if column.name in table.dropped:
+        return f"The mapping drops {column.name}: keep it so, and make no label, filter or feature from it."
+    return f"Name {column.name} under `dropped` in the mapping: nobody knows it when the transaction is scored."

@@ -13,38 +13,37 @@ from ingestion.inspection.table import Bools, Floats, InspectedTable, Ints
 SPLIT = 2 / 3
 #: One in a hundred later rows, or one in twenty later frauds, is too many.
 LARGE_SHARE, LARGE_FRAUD_SHARE = 0.01, 0.05
-#: What comes again at a period of the calendar (in days, to a day and a half) is a standing order.
-PERIODS_DAYS = (7, 14, 21, 28, 30.4, 35, 42, 49, 56, 60.9, 63, 70, 77, 84, 91.3)
-PERIOD_TOLERANCE_DAYS = 1.5
-#: Amounts in a table with few different ones repeat by chance: twins must be five times as many as amounts that are
-#: dealt out anew among the rows of a payer give.
+#: What comes again after one or two weeks (to a day and a half), after any number of months (to two days and a half:
+#: February is that much shorter than the mean), or four times and more, is a standing order. Frauds are none.
+WEEK_DAYS, MONTH_DAYS = 7.0, 30.44
+WEEK_TOLERANCE_DAYS, MONTH_TOLERANCE_DAYS, AGAIN_AND_AGAIN = 1.5, 2.5, 4
+#: Rows with few different contents repeat by chance: twins must be five times as many as with the content of another
+#: row of the payer.
 OVER_CHANCE = 5.0
+FEWEST_TWINS, LARGEST_P = 10, 0.001
 
 
 def find(table: InspectedTable) -> list[Finding]:
     """At most one finding: the class with the larger share of repeats, or all rows."""
-    content = _content(table)
+    key = _mix(table.parties["source"], table.parties["target"]), _content(table)
     order = np.argsort(table.event_time, kind="stable")
     split = int(len(table) * SPLIT)
-    early, late = order[:split], order[split:]
-    pair = _mix(table.parties["source"], table.parties["target"])
-    first_twin = _twins(_mix(pair, content), early, late, table.event_time)
-    irregular = first_twin & ~_is_periodic(table, _mix(pair, content), early, late)
-    chance = _chance(table, pair, content, early, late)
-    candidates = []
-    groups = [("rows", np.ones(len(late), np.bool_), LARGE_SHARE)]
+    everything = np.ones(len(table), np.bool_)
+    groups = [("rows", everything, LARGE_SHARE)]
     if table.has_labels:
-        groups.append(("frauds", table.fraud[late], LARGE_FRAUD_SHARE))
+        groups.append(("frauds", table.fraud, LARGE_FRAUD_SHARE))
+    candidates = []
     for what, inside, limit in groups:
-        number, twins = int(inside.sum()), int((irregular & inside).sum())
-        share, by_chance = twins / max(number, 1), float(chance[inside].mean()) if number else 0.0
-        p_value = float(stats.binom.sf(twins - 1, max(number, 1), max(by_chance, 1e-6)))
-        if share >= limit and twins >= 10 and share >= OVER_CHANCE * by_chance and p_value < 0.001:
-            candidates.append((share / limit, what, inside, share, by_chance, p_value))
-    if not candidates:
-        return []
-    _, what, inside, share, by_chance, p_value = max(candidates, key=lambda item: item[0])
-    return [_finding(table, what, late[irregular & inside], share, by_chance, p_value)]
+        early, late = order[:split][inside[order[:split]]], order[split:][inside[order[split:]]]
+        if min(len(early), len(late)) < FEWEST_TWINS:
+            continue
+        twins = _twins(table, *key, early, late, late, may_be_orders=what == "rows")
+        by_chance = float(_twins(table, *key, early, late, _others(table, late), may_be_orders=what == "rows").mean())
+        share, number = float(twins.mean()), int(twins.sum())
+        p_value = float(stats.binom.sf(number - 1, len(late), max(by_chance, 1e-6)))
+        if share >= max(limit, OVER_CHANCE * by_chance) and number >= FEWEST_TWINS and p_value < LARGEST_P:
+            candidates.append((share / limit, _finding(table, what, late[twins], share, by_chance, p_value)))
+    return [max(candidates, key=lambda item: item[0])[1]] if candidates else []
 
 
 def _content(table: InspectedTable) -> Ints:
@@ -77,40 +76,41 @@ def _mix(one: Ints, other: Ints) -> Ints:
     return (value ^ (value >> np.uint64(31))).view(np.int64)
 
 
-def _twins(key: Ints, early: Ints, late: Ints, time: Ints) -> Bools:
-    """Late rows (L,) with an early row of the same key at least a day before."""
-    keys, first = np.unique(key[early], return_index=True)
-    place = np.minimum(np.searchsorted(keys, key[late]), max(len(keys) - 1, 0))
-    if len(keys) == 0:
-        return np.zeros(len(late), np.bool_)
-    same = keys[place] == key[late]
-    return same & (time[late] - time[early[first[place]]] >= MICROSECONDS_PER_DAY)
+def _twins(
+    table: InspectedTable, pair: Ints, content: Ints, early: Ints, late: Ints, dealt: Ints, *, may_be_orders: bool
+) -> Bools:
+    """Late rows (L,), with the content of the rows `dealt` (L,), that an early row a day or more before equals.
+
+    Where they `may_be_orders`, what comes at a period of the calendar or again and again is none.
+    """
+    keys, place = np.unique(_mix(pair[early], content[early]), return_inverse=True)
+    wanted = _mix(pair[late], content[dealt])
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    same = keys[at] == wanted
+    time = table.event_time
+    first = np.full(len(keys), np.iinfo(np.int64).max)
+    np.minimum.at(first, place, time[early])
+    twins = same & (time[late] - first[at] >= MICROSECONDS_PER_DAY)
+    if not may_be_orders:
+        return twins
+    last = np.full(len(keys), np.iinfo(np.int64).min // 2)
+    np.maximum.at(last, place, time[early])
+    gap = (time[late] - last[at]) / MICROSECONDS_PER_DAY
+    weeks, months = np.clip(np.rint(gap / WEEK_DAYS), 1, 2), np.maximum(np.rint(gap / MONTH_DAYS), 1)
+    near = np.abs(gap - weeks * WEEK_DAYS) <= WEEK_TOLERANCE_DAYS
+    near |= np.abs(gap - months * MONTH_DAYS) <= MONTH_TOLERANCE_DAYS
+    times_early = np.bincount(place, minlength=len(keys))[at]
+    times_late = np.bincount(at[same], minlength=len(keys))[at]
+    return twins & ~near & (times_early + times_late < AGAIN_AND_AGAIN)
 
 
-def _is_periodic(table: InspectedTable, key: Ints, early: Ints, late: Ints) -> Bools:
-    """Late rows whose distance to some early twin is a period of the calendar, or whose key comes again and again."""
-    keys, place = np.unique(key, return_inverse=True)
-    last_early = np.full(len(keys), np.iinfo(np.int64).min // 2)
-    np.maximum.at(last_early, place[early], table.event_time[early])
-    gap = (table.event_time[late] - last_early[place[late]]) / MICROSECONDS_PER_DAY
-    periods = np.asarray(PERIODS_DAYS)
-    near = np.abs(gap[:, None] - periods[None, :]).min(axis=1) <= PERIOD_TOLERANCE_DAYS
-    often = np.bincount(place, minlength=len(keys))[place[late]] >= 4
-    return near | often
-
-
-def _chance(table: InspectedTable, pair: Ints, content: Ints, early: Ints, late: Ints) -> Floats:
-    """Twins (L,) when the content of late rows is dealt out anew among the rows of the same payer."""
+def _others(table: InspectedTable, late: Ints) -> Ints:
+    """For each late row (L,) another one, of the same payer where there is one: what chance repeats."""
     rng = np.random.default_rng(0)
-    source = table.parties["source"][late]
-    by_source = np.argsort(source, kind="stable")
-    shuffled = by_source[np.lexsort((rng.random(len(late)), source[by_source]))]
-    dealt = np.empty(len(late), np.int64)
-    dealt[by_source] = content[late][shuffled]
-    keys = np.unique(_mix(pair, content)[early])
-    wanted = _mix(pair[late], dealt)
-    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    return (keys[place] == wanted).astype(float)
+    order = np.lexsort((rng.random(len(late)), table.parties["source"][late]))
+    others = np.empty(len(late), np.int64)
+    others[order] = late[np.roll(order, 1)]
+    return others
 
 
 def _finding(table: InspectedTable, what: str, rows: Ints, share: float, by_chance: float, p_value: float) -> Finding:

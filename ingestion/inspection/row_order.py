@@ -14,6 +14,8 @@ from ingestion.inspection.table import InspectedTable, Ints
 #: Among rows of one hour (or of one moment) a fraud stands before or after an honest row by chance .5; a large
 #: departure is .71 or .29: Cohen's d of .8.
 LARGE_AREA = 0.71
+#: Neighbors in the file that also follow each other in time: in a sorted table nearly all do, frauds too.
+SORTED_SHARE, SORTED_FRAUD_SHARE = 0.95, 0.9
 MICROSECONDS_PER_HOUR = MICROSECONDS_PER_DAY // 24
 
 
@@ -21,8 +23,8 @@ def find(table: InspectedTable) -> list[Finding]:
     """At most one finding: rows of equal time first, then rows of an hour, then rows of a day."""
     position = np.arange(len(table))
     for said, width in (("moment", 1), ("hour", MICROSECONDS_PER_HOUR), ("day", MICROSECONDS_PER_DAY)):
-        if width > 1 and _is_sorted(table):
-            break  # in a table in the order of time, place is time
+        if width > 1 and _is_sorted(table, table.event_time // width):
+            continue  # where rows stand in the order of time, place is time
         area, number, error = _area(table, position, table.event_time // width)
         if number < FEWEST_PARTIES:
             continue
@@ -32,11 +34,20 @@ def find(table: InspectedTable) -> list[Finding]:
     return []
 
 
-def _is_sorted(table: InspectedTable) -> bool:
-    """Whether rows stand in the order of their time or arrival, either way round, but for a few."""
-    steps = np.diff(table.event_time)
-    arrivals = np.diff(table.available_at)
-    return any(float(rising.mean()) >= 0.95 for way in (steps, arrivals) if len(way) for rising in (way >= 0, way <= 0))
+def _is_sorted(table: InspectedTable, stratum: Ints) -> bool:
+    """Whether rows of a stratum stand in the order of their time or arrival, either way round, but for a few; and
+    frauds among them."""
+    order = np.argsort(stratum, kind="stable")
+    same = np.diff(stratum[order]) == 0
+    with_fraud = same & (table.fraud[order][1:] | table.fraud[order][:-1])
+    if not with_fraud.any():
+        return True
+    steps = [np.diff(times[order]) for times in (table.event_time, table.available_at)]
+    return any(
+        float(rising[same].mean()) >= SORTED_SHARE and float(rising[with_fraud].mean()) >= SORTED_FRAUD_SHARE
+        for step in steps
+        for rising in (step >= 0, step <= 0)
+    )
 
 
 def _area(table: InspectedTable, position: Ints, stratum: Ints) -> tuple[float, float, float]:

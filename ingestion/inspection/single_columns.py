@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from ingestion.inspection.finding import Chart, Finding
-from ingestion.inspection.regions import Region, area_is_strong, best_threshold, measure, quantile_codes
-from ingestion.inspection.statistics import area_under_curve, discoveries
+from ingestion.inspection.regions import (
+    STRONG_AREA_AT_LEAST,
+    Region,
+    area_is_strong,
+    best_threshold,
+    measure,
+    quantile_codes,
+)
+from ingestion.inspection.statistics import area_error, area_under_curve, discoveries
 from ingestion.inspection.table import Bools, Column, Floats, InspectedTable, Ints
 
 #: What separates by order is looked at in so many bins.
@@ -21,6 +29,7 @@ class _Rule:
     chosen: Bools
     region: Region
     is_threshold: bool
+    p_value: float
     area: float | None = None
 
 
@@ -28,18 +37,16 @@ def find(table: InspectedTable) -> list[Finding]:
     """Findings on each number, category and time of its own."""
     candidates: list[tuple[float, tuple[Column, _Rule] | None]] = []
     for column in table.candidates("number", "category", "time"):
-        if column.field in ("event_time", "known_at"):
-            continue
         for rule in _rules(table, column):
             strong = rule.area is not None or rule.region.separates
-            candidates.append((rule.region.p_value, (column, rule) if strong else None))
+            candidates.append((rule.p_value, (column, rule) if strong else None))
     best: dict[str, tuple[Column, _Rule]] = {}
     for found in discoveries(candidates):
         if found is not None:
             column, rule = found
-            held = best.get(column.name)
-            if held is None or rule.region.recall > held[1].region.recall:
-                best[column.name] = found
+            held = best.get(column.name, found)[1]
+            first, other = (rule, held) if rule.region.recall > held.region.recall else (held, rule)
+            best[column.name] = column, replace(first, area=first.area or other.area)
     return [_finding(table, column, rule) for column, rule in best.values()]
 
 
@@ -73,28 +80,14 @@ def _threshold(table: InspectedTable, column: Column, numbers: Floats, *, upper:
         assert cut is not None, "a cut on half of the rows is one on all"
         with np.errstate(invalid="ignore"):
             chosen = column.filled & ((numbers > cut) if upper else (numbers <= cut))
-        cut = _roundest(cut, float(numbers[column.filled & (numbers > cut)].min(initial=np.inf)))
     shown = f"{cut / 86_400_000_000:.2f} days after the event" if column.kind == "time" else f"{cut:,.10g}"
     return _Rule(
         said=f"{'above' if upper else 'at most'} {shown}",
         chosen=chosen,
         region=region,
         is_threshold=True,
+        p_value=region.p_value,
     )
-
-
-def _roundest(low: float, high: float) -> float:
-    """The number with the fewest digits in [low, high): a cut anywhere there is the same cut.
-
-    >>> _roundest(219.98, 220.03)
-    220.0
-    """
-    for digits in range(-12, 13):
-        step = 10.0**-digits
-        rounded = round(np.ceil(low / step - 1e-9) * step, max(digits, 0))
-        if low <= rounded < high:
-            return float(rounded)
-    return low
 
 
 def _values(table: InspectedTable, column: Column, codes: Ints, words: object) -> _Rule:
@@ -114,14 +107,16 @@ def _values(table: InspectedTable, column: Column, codes: Ints, words: object) -
         for rows_of in (other & table.late_half, other & ~table.late_half)
     ]
     frauds_there = int((other & table.fraud).sum())
-    strong = area_is_strong(area, min(frauds_there, _fraud_parties(table, other)), int(other.sum()) - frauds_there)
-    strong = strong and min(halves) >= 0.9
+    independent, honest = min(frauds_there, _fraud_parties(table, other)), int(other.sum()) - frauds_there
+    strong = area_is_strong(area, independent, honest) and min(halves) >= STRONG_AREA_AT_LEAST
+    p_area = float(stats.norm.sf((area - 0.5) / max(area_error(0.5, independent, honest), 1e-9)))
     names = _names(column, np.flatnonzero(telling), words)
     return _Rule(
         said=f"among {names}" if names else "by its order",
         chosen=chosen,
         region=region,
         is_threshold=False,
+        p_value=min(region.p_value, p_area),
         area=area if strong else None,
     )
 
@@ -144,7 +139,9 @@ def _names(column: Column, telling: Ints, words: object) -> str:
 def _finding(table: InspectedTable, column: Column, rule: _Rule) -> Finding:
     whole = measure(table, rule.chosen)
     plausible = rule.is_threshold and column.field == "amount_minor"
-    strength = f"; it ranks the classes with an area under the curve of {rule.area:.3f}" if rule.area else ""
+    picks = f" {rule.said}: {whole.precision:.1%} of {whole.rows:,} rows are fraud, {whole.recall:.1%} of all frauds"
+    ranks = f" ranks the classes, with an area under the curve of {rule.area:.3f} on other payers" if rule.area else ""
+    what = f"{column.name}{picks if whole.rows else ''}{'; it' if whole.rows and ranks else ''}{ranks}."
     to_do = (
         f"Ask whether the rule is real. If it is, it is a policy and not a model; if labels were made by it, "
         f"a model only learns the rule {column.name} {rule.said}."
@@ -155,10 +152,7 @@ def _finding(table: InspectedTable, column: Column, rule: _Rule) -> Finding:
         check="single_columns",
         severity="warning" if plausible else "serious",
         columns=(column.name,),
-        what=(
-            f"{column.name} {rule.said}: {whole.precision:.1%} of {whole.rows:,} rows are fraud, {whole.recall:.1%} "
-            f"of all frauds{strength}."
-        ),
+        what=what,
         to_do=to_do,
         evidence=whole.evidence()
         | {

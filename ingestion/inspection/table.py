@@ -10,7 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from ingestion.contracts import MICROSECONDS_PER_DAY
+from ingestion.inspection.statistics import num_distinct
+from ingestion.numbers import PLAIN, NumberFormat, plain_numbers
 from ingestion.pan import scrub
 
 Ints = NDArray[np.int64]
@@ -20,7 +25,11 @@ Bools = NDArray[np.bool_]
 UNKNOWN, LEGITIMATE, FRAUD = -1, 0, 1
 #: Up to so many different texts a column is a category; beyond, its values are names of things.
 MOST_CATEGORIES = 1_000
+#: Whole numbers of nine digits and more may be telephones, accounts or cards: evidence shows their form.
+LONG_NUMBER = 1e8
 _MASKED = "(personal)"
+#: The field of a column that the mapping reads times from, beside `event_time` and `known_at`.
+CLOCK = "clock"
 
 ColumnKind = Literal["number", "category", "identifier", "time"]
 
@@ -49,6 +58,10 @@ class Column:
         """A value as evidence may show it: masked where personal, an identifier only as its form."""
         if self.personal:
             return _MASKED
+        if self.kind == "time" and isinstance(value, float):
+            return str(np.datetime64(int(value), "us"))
+        if isinstance(value, float):
+            return form_of(f"{value:.0f}") if value.is_integer() and abs(value) >= LONG_NUMBER else f"{value:.12g}"
         text = str(value)
         return form_of(text) if self.kind == "identifier" else scrub(text)[:80]
 
@@ -87,7 +100,8 @@ class InspectedTable:
     `event_time`, `available_at` (N,) µs; `label` (N,) int8 (UNKNOWN, LEGITIMATE, FRAUD) as known at the end of
     the data, `explicit` (N,) whether a label was given and not merely assumed after maturing; `parties` maps a
     role to (N,) codes, -1 where absent; `amount_minor` (N,); `stratum` (N,) groups of like transactions (kind,
-    outcome and currency). `stated_delay_days` is the mapping's; `label_times` is None for a label column.
+    outcome and currency). `stated_delay_days` is the mapping's, and `dropped` the columns that it keeps out;
+    `label_times` is None for a label column.
     """
 
     name: str
@@ -104,6 +118,7 @@ class InspectedTable:
     party_columns: dict[str, str]
     label_column: str | None
     label_times: LabelTimes | None
+    dropped: frozenset[str]
     stated_delay_days: float
     num_unreadable: int
     has_labels: bool
@@ -144,6 +159,32 @@ class InspectedTable:
         return self.event_time > middle
 
     @cached_property
+    def bursts(self) -> Floats:
+        """(N,) weights of the frauds that count a burst as one: 1 / the frauds that hang together by their parties
+        within a fortnight; 0 for other rows. A sum of it is a number of independent cases.
+        """
+        weights = np.zeros(len(self))
+        rows = np.flatnonzero(self.fraud)
+        fortnight = self.event_time[rows] // (14 * MICROSECONDS_PER_DAY)
+        nodes, start = [], len(rows)
+        for role in ("source", "target"):
+            codes = self.parties[role][rows]
+            if num_distinct(codes) < 2:  # one stand-in party for all rows binds nothing
+                continue
+            _, place = np.unique(np.stack([codes, fortnight]), axis=1, return_inverse=True)
+            nodes.append(place.ravel() + start)
+            start += int(place.max()) + 1
+        if not nodes:
+            weights[rows] = 1.0
+            return weights
+        fraud, node = np.tile(np.arange(len(rows)), len(nodes)), np.concatenate(nodes)
+        links = coo_array((np.ones(len(node), np.bool_), (fraud, node)), shape=(start, start))
+        _, component = connected_components(links, directed=False)
+        component = component[: len(rows)]
+        weights[rows] = 1.0 / np.bincount(component)[component]
+        return weights
+
+    @cached_property
     def fold(self) -> Bools:
         """(N,) half of the rows, cut by paying party: what is chosen on one half is measured on the other."""
         source = self.parties["source"]
@@ -156,12 +197,13 @@ class InspectedTable:
         return chosen
 
     def candidates(self, *kinds: ColumnKind) -> list[Column]:
-        """Columns of these kinds without the label, the ids, the parties and constant ones."""
+        """Columns of these kinds without the label, the ids, the parties and the times that the mapping reads."""
         out = {self.label_column, *self.party_columns.values()}
+        roles = ("transaction_id", "refers_to", "event_time", "known_at", CLOCK)
         return [
             column
             for column in self.columns.values()
-            if column.kind in kinds and column.name not in out and column.field not in ("transaction_id", "refers_to")
+            if column.kind in kinds and column.name not in out and column.field not in roles
         ]
 
     def take(self, rows: Ints) -> InspectedTable:
@@ -198,7 +240,7 @@ def form_of(text: str) -> str:
 
 
 def read_column(
-    values: pa.Array, *, name: str, field: str | None, personal: bool, identifier: bool, decimal: str = "."
+    values: pa.Array, *, name: str, field: str | None, personal: bool, identifier: bool, numbers: NumberFormat = PLAIN
 ) -> Column:
     """A raw column, its kind told from its values: times, numbers, few texts (category) or many (identifier)."""
     about: dict[str, Any] = {"name": name, "field": field, "personal": personal}
@@ -213,7 +255,7 @@ def read_column(
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
     encoded = texts.dictionary_encode()
     if not identifier:
-        parsed = _parsed(encoded, about, decimal)
+        parsed = _parsed(encoded, about, numbers)
         if parsed is not None:
             return parsed
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -223,12 +265,12 @@ def read_column(
     )
 
 
-def _parsed(encoded: pa.DictionaryArray, about: dict[str, Any], decimal: str) -> Column | None:
+def _parsed(encoded: pa.DictionaryArray, about: dict[str, Any], numbers: NumberFormat) -> Column | None:
     """Texts that are all numbers or all ISO times, as such; None for other texts."""
     distinct = encoded.dictionary
     if len(distinct) == 0:
         return None
-    numerals = pc.replace_substring(distinct, ",", ".") if decimal == "," else distinct
+    numerals = plain_numbers(distinct, numbers)
     if pc.all(pc.match_substring_regex(numerals, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
         return _number(numerals.cast(pa.float64()).take(encoded.indices), about)
     if pc.all(pc.match_substring_regex(distinct, r"^\d{4}-\d\d-\d\d")).as_py():

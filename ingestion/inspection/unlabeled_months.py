@@ -7,12 +7,12 @@ from scipy import stats
 
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.inspection.finding import Chart, Finding
-from ingestion.inspection.statistics import discoveries, num_distinct
+from ingestion.inspection.statistics import discoveries
 from ingestion.inspection.table import InspectedTable, Ints
 
 #: A month with less than a quarter of the usual volume is a stub and says nothing.
 STUB_SHARE = 0.25
-#: A month is without labels when it has a tenth of what is usual, and at least so many were to be expected.
+#: A month is without labels when it has a tenth of what is usual, and at least so many (bursts of frauds) are usual.
 NO_LABELS_SHARE, FEWEST_EXPECTED = 0.1, 10.0
 
 
@@ -28,25 +28,23 @@ def find(table: InspectedTable) -> list[Finding]:
         return []
     frauds = np.bincount(place[due & table.fraud], minlength=size)
     given = np.bincount(place[due & table.explicit], minlength=size)
+    bursts = np.bincount(place, np.where(due, table.bursts, 0.0), size)
     candidates: list[tuple[float, tuple[int, str] | None]] = []
     for index in np.flatnonzero(usual).tolist():
         others = usual & (np.arange(size) != index)
-        for what, counts, per_party in (("labels", given, 1.0), ("frauds", frauds, _rows_a_party(table))):
-            expected = counts[others].sum() / volume[others].sum() * volume[index] / per_party
-            lacks = counts[index] / per_party <= NO_LABELS_SHARE * expected and expected >= FEWEST_EXPECTED
-            p_value = float(stats.poisson.cdf(counts[index] / per_party, max(expected, 1e-9)))
-            candidates.append((p_value, (index, what) if lacks else None))
+        usual_share = volume[index] / volume[others].sum()
+        for what, counts, cases in (("labels", given, given), ("frauds", frauds, bursts)):
+            if what == "frauds" and not frauds[index:].any():
+                continue  # frauds that are missing at the end are a matter of delay: another check
+            lacks = counts[index] <= NO_LABELS_SHARE * usual_share * counts[others].sum()
+            expected = usual_share * cases[others].sum()
+            p_value = float(stats.poisson.cdf(np.ceil(cases[index]), max(expected, 1e-9)))
+            candidates.append((p_value, (index, what) if lacks and expected >= FEWEST_EXPECTED else None))
     found: dict[int, str] = {}
     for item in discoveries(candidates):
         if item is not None:
             found[item[0]] = "labels" if "labels" in (item[1], found.get(item[0])) else item[1]
     return [_finding(table, months, volume, given, frauds, found)] if found else []
-
-
-def _rows_a_party(table: InspectedTable) -> float:
-    """Frauds of one party count once: how many rows that takes."""
-    parties = min(max(num_distinct(table.parties[role][table.fraud]), 1) for role in ("source", "target"))
-    return max(table.num_frauds / parties, 1.0)
 
 
 def _finding(

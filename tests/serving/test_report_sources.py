@@ -3,7 +3,7 @@
 import jinja2
 import pytest
 
-from serving.report import TEMPLATES
+from serving.pages import TEMPLATES
 
 
 @pytest.mark.parametrize("name", ["report.html.j2", "report.md.j2"])
