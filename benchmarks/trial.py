@@ -34,7 +34,7 @@ from ingestion.workspace import Workspace
 from serving.trial import TrialResult, trial
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "ingestion" / "proposer" / "golden"
-MINUTES = 5
+MINUTES, FULL = 5, 500_000
 #: The simulator's columns -> how another team calls them.
 NAMES = {
     "transaction_id": "OpRef",
@@ -136,7 +136,9 @@ def try_table(report: Report, folder: Path, *, num_rows: int) -> TrialResult:
         report.row("peer, AP on the test window", raw, "AP")
         low, high = served["average_precision_low"], served["average_precision_high"]
         report.row(f"ours, AP of {served['name']}", served["average_precision"], "AP", low=low, high=high)
-        report.ratio("AP, ours : peer", served["average_precision"] / max(raw, 1e-9), at_least=1)
+        # A tenth of the rows holds a dozen frauds in the test window: told, and no goal.
+        goal = 1 if num_rows >= FULL else None
+        report.ratio("AP, ours : peer", served["average_precision"] / max(raw, 1e-9), at_least=goal)
         report.ratio("seconds, ours : peer", ours() / peer())
     return result
 
@@ -145,11 +147,11 @@ def main() -> int:
     """0 when every goal was reached."""
     arguments = parser(__doc__).parse_args()
     native.prepare()
-    num_rows = 50_000 if arguments.quick else 500_000
+    num_rows = 50_000 if arguments.quick else FULL
     report = Report(
         benchmark="trial",
         config={"rows": num_rows, "quick": arguments.quick},
-        distributions=("pyspark", "pyarrow", "pandas", "xgboost", "torch"),
+        distributions=("pyspark", "pyarrow", "pandas", "xgboost-cpu", "torch"),
     )
     count_edits(report)
     with tempfile.TemporaryDirectory() as scratch:

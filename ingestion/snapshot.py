@@ -8,6 +8,7 @@ snapshots/snap-<16 hex>/
   labels/            LABEL, explicit and matured, in sequence order; those of entities have no transaction_id
   rates/             RATE (ingestion/rates.py), where the mapping names rates
   quarantine/        QUARANTINE (may be absent)
+  profile.json       what the last days look like, and the drift against the parent
   links/             LINK by (a_id, b_id, rule, identifier, known_at); absent, as the two below, without link rules
   hubs/              HUB
   components/        COMPONENT by entity_id, of the links that hold at the end of the data
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -36,6 +38,8 @@ from ingestion.resolution.components import component_table, holding
 from ingestion.workspace import Workspace
 
 Ints = NDArray[np.int64]
+
+PROFILE = "profile.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,11 @@ class Snapshot:
         folder = self.path / name
         return read_parquet(folder) if folder.exists() else schema.empty_table()
 
+    def profile(self) -> dict[str, Any] | None:
+        """The stored `profile` and `drift` (None without a parent); None for a snapshot that an older version made."""
+        path = self.path / PROFILE
+        return orjson.loads(path.read_bytes()) if path.exists() else None
+
     def features(self) -> NDArray[np.float32]:
         """(N, F) float32 in the order of `spec.names`."""
         table = read_parquet(self.path / "features", self.spec.names)
@@ -230,6 +239,14 @@ class Snapshot:
             is_fraud=pc.equal(table.column("label"), "fraud").to_numpy(),
             origin=origin.to_numpy(zero_copy_only=False).astype(np.int64),
         )
+
+    @cached_property
+    def not_for_training(self) -> Ints:
+        """Positions of the transactions with a label that no model may train on, whatever else is said of them."""
+        table = read_parquet(self.path / "labels", ["transaction_id", "for_training"])
+        forbidden = table.filter(pc.invert(pc.fill_null(table.column("for_training"), True)))
+        position = pc.index_in(forbidden.column("transaction_id").drop_null(), value_set=self.transaction_ids)
+        return np.unique(position.to_numpy().astype(np.int64))
 
 
 def _microseconds(column: pa.ChunkedArray) -> Ints:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
@@ -156,8 +157,8 @@ def test_on_a_terminal_each_question_is_asked_once(monkeypatch: pytest.MonkeyPat
     def prompt(text: str, default: str) -> str:
         return "21" if asked[-1] == "labels[0].delay_days" else default
 
-    monkeypatch.setattr(data_mapping_init.typer, "echo", say)
-    monkeypatch.setattr(data_mapping_init.typer, "prompt", prompt)
+    monkeypatch.setattr(typer, "echo", say)
+    monkeypatch.setattr(typer, "prompt", prompt)
     proposal = data_mapping_init._ask(take_sample(GOLDEN / "transfers.csv"), {})
     assert proposal.questions == []
     assert proposal.mapping().label_columns[0].delay_days == 21
