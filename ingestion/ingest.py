@@ -36,6 +36,8 @@ from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.jobs.accept import Accepted, Known, accept
 from ingestion.jobs.build import Builder, Built, write_quarantine
 from ingestion.jobs.read import Reader, ReadResult, read_sources
+from ingestion.label_rows import label_columns
+from ingestion.label_sources import LabelFile
 from ingestion.mapping import Mapping
 from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan, plan_ingest
@@ -208,7 +210,9 @@ class _Ingest:
         try:
             return self._read_files(self.plan.all_files)
         except PySparkException:
-            columns = list(self.plan.mapping.columns.values())
+            mapping = self.plan.mapping
+            of_labels = [name for each in mapping.labels if isinstance(each, LabelFile) for name in label_columns(each)]
+            columns = [*mapping.read_columns, *of_labels]
             files = tuple(without_damage(file, columns) for file in self.plan.all_files)
             if not any(file.damaged for file in files):
                 raise
