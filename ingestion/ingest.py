@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -19,14 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ingestion.artifacts import publish, short_hash, staging
+from ingestion.artifacts import canonical_json, publish, short_hash, staging
 from ingestion.canonical import MODULUS, as_hex
-from ingestion.contracts import LABEL
+from ingestion.contracts import LABEL, MICROSECONDS_PER_DAY
 from ingestion.disk import disk_errors
+from ingestion.drift import REFERENCE_DAYS, snapshot_drift
 from ingestion.errors import DataContractError
 from ingestion.failpoints import failpoint
 from ingestion.features.spec import FeatureSpec, load_spec
@@ -37,12 +40,13 @@ from ingestion.mapping import Mapping
 from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan, plan_ingest
 from ingestion.privacy import Tokenizer
+from ingestion.profile import profile
 from ingestion.rates import Rates
 from ingestion.replay import Replay, same_quarantine
 from ingestion.resolution.decisions import DecisionLog
 from ingestion.resolution.periods import Decision
 from ingestion.resolution.relink import link_terms, relink, undecided
-from ingestion.snapshot import Snapshot
+from ingestion.snapshot import PROFILE, Snapshot
 from ingestion.sources import pieces_of, source_bytes, sources_hash, without_damage
 from ingestion.spark import LOCAL, parallelism, spark_session
 from ingestion.vault import Vault
@@ -129,8 +133,9 @@ def ingest(
         if plan.parent is not None and not plan.files and not undecided(plan.parent, decisions):
             clock.stage(None)
             return _reused(plan.parent, clock)
-        work = workspace.cache / "ingest"
-        shutil.rmtree(work, ignore_errors=True)
+        works = workspace.cache / "ingest"
+        shutil.rmtree(works, ignore_errors=True)  # of a run that was killed
+        work = works / uuid.uuid4().hex[:8]  # Spark finds what it has cached by the paths in its plan
         work.mkdir(parents=True, mode=0o700)
         try:
             with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
@@ -148,7 +153,7 @@ def ingest(
                     decisions=decisions,
                 ).run()
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(works, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +187,8 @@ class _Ingest:
             failpoint("ingest.after_features")
             self.clock.stage("publish")
             manifest = self._manifest(built, accepted, read)
-            Vault.of(self.workspace).add(read.originals)
+            self._fill_vault()
+            self._profile(Snapshot(folder, manifest))
             publish(folder, self.workspace.snapshots / manifest["id"], manifest, fail_point="snapshot")
         self.workspace.set_current_snapshot(manifest["id"])
         self.clock.stage(None)
@@ -292,14 +298,13 @@ class _Ingest:
         return staging(self.workspace.snapshots, prefix="snapshot")
 
     def _build(self, folder: Path, read: ReadResult, accepted: Accepted, known: Known | None) -> Built:
-        parent = self.plan.parent
         builder = Builder(
             session=self.session,
             mapping=self.plan.mapping,
             spec=self._spec,
             folder=folder,
             work=self.work,
-            parent=None if parent is None else parent.path,
+            parent=self.plan.parent,
             unreviewed_alerts=self.unreviewed_alerts,
             decisions=self.decisions,
             rates=self._rates,
@@ -354,6 +359,22 @@ class _Ingest:
             "sources": [*before.get("sources", []), *plan.new_sources],
             "code_version": metadata.version("ringfence"),
         }
+
+    def _profile(self, snapshot: Snapshot) -> None:
+        """Write `profile.json`: the last days, and how what is new differs from the parent's."""
+        end = snapshot.manifest["horizon"]
+        recent = profile(snapshot, begin=end - REFERENCE_DAYS * MICROSECONDS_PER_DAY, end=end)
+        parent = self.plan.parent
+        drift = None if parent is None else snapshot_drift(parent, snapshot)
+        (snapshot.path / PROFILE).write_bytes(canonical_json({"profile": recent.as_dict(), "drift": drift}))
+
+    def _fill_vault(self) -> None:
+        """Take in the originals that the workers left, file by file."""
+        vault = Vault.of(self.workspace)
+        for path in sorted((self.work / "originals").glob("*.parquet")):
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=50_000):
+                vault.add(pa.Table.from_batches([batch]))
+            path.unlink()
 
     def _parquet(self, name: str) -> DataFrame:
         return self.session.read.parquet(str(self.work / name))

@@ -8,6 +8,7 @@ snapshots/snap-<16 hex>/
   labels/            LABEL, explicit and matured, in sequence order; those of entities have no transaction_id
   rates/             RATE (ingestion/rates.py), where the mapping names rates
   quarantine/        QUARANTINE (may be absent)
+  profile.json       what the last days look like, and the drift against the parent
   links/             LINK by (a_id, b_id, rule, identifier, known_at); absent, as the two below, without link rules
   hubs/              HUB
   components/        COMPONENT by entity_id, of the links that hold at the end of the data
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -36,6 +38,8 @@ from ingestion.resolution.components import component_table, holding
 from ingestion.workspace import Workspace
 
 Ints = NDArray[np.int64]
+
+PROFILE = "profile.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +146,11 @@ class Snapshot:
     def _optional(self, name: str, schema: pa.Schema) -> pa.Table:
         folder = self.path / name
         return read_parquet(folder) if folder.exists() else schema.empty_table()
+
+    def profile(self) -> dict[str, Any] | None:
+        """The stored `profile` and `drift` (None without a parent); None for a snapshot that an older version made."""
+        path = self.path / PROFILE
+        return orjson.loads(path.read_bytes()) if path.exists() else None
 
     def features(self) -> NDArray[np.float32]:
         """(N, F) float32 in the order of `spec.names`."""

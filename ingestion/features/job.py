@@ -41,6 +41,7 @@ def features(
     currencies: Sequence[str],
     num_partitions: int,
     num_rows: int,
+    first_part: int = 0,
 ) -> tuple[DataFrame, Callable[[Batches], Batches]]:
     """Values by position range, and the function that makes the wide rows of a partition from them.
 
@@ -51,14 +52,21 @@ def features(
         spec: with its roles spelled out.
         currencies: every code that occurs.
         num_rows: number of transactions; their positions are 0 … num_rows - 1.
+        first_part: values are made from this part of ROWS_A_PART rows on; only the histories of parties that occur
+            there are replayed.
     """
     codes = tuple(sorted(currencies))
+    first = first_part * ROWS_A_PART
     streams = role_streams(transactions, labels, spec, codes)
-    values = event_values(transactions, spec)
+    values = event_values(transactions.where(F.col("position") >= F.lit(first)), spec)
     if streams is not None:
-        values = values.unionByName(role_values(streams, spec, codes, num_partitions))
-    parts = max(1, -(-num_rows // ROWS_A_PART))
-    part = (F.col("position") / F.lit(ROWS_A_PART)).cast("int")
+        if first:
+            wanted = streams.where(F.col("place") >= F.lit(first)).select("group").distinct()
+            streams = streams.join(wanted, "group", "left_semi")
+        of_roles = role_values(streams, spec, codes, num_partitions)
+        values = values.unionByName(of_roles.where(F.col("position") >= F.lit(first)))
+    parts = max(1, -(-num_rows // ROWS_A_PART) - first_part)
+    part = (F.col("position") / F.lit(ROWS_A_PART)).cast("int") - F.lit(first_part)
     return values.repartitionById(parts, part), wide_rows(spec)
 
 

@@ -32,11 +32,12 @@ def parties_of(transactions: DataFrame) -> DataFrame:
 def known_and_new(parties: DataFrame, known: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Split parties into those with an id in `known` (entity_id, type, key, first_known_at), and new ones.
 
-    A late row may make a known entity known earlier.
+    A late row may make a known entity known earlier (`is_earlier`).
     """
     seen = parties.withColumnRenamed("first_known_at", "seen_at")
     first = F.least("first_known_at", "seen_at").alias("first_known_at")
-    kept = known.join(seen, ["type", "key"], "left").select("entity_id", "type", "key", first)
+    is_earlier = F.coalesce(F.col("seen_at") < F.col("first_known_at"), F.lit(False)).alias("is_earlier")
+    kept = known.join(seen, ["type", "key"], "left").select("entity_id", "type", "key", first, is_earlier)
     new = parties.join(known.select("type", "key"), ["type", "key"], "left_anti")
     return kept, new.select("type", "key", "first_known_at")
 

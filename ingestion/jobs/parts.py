@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark import TaskContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 Batches = Iterator[pa.RecordBatch]
@@ -29,6 +29,11 @@ class Parts:
 
     folder: Path
     num_rows: tuple[int, ...]
+
+    @classmethod
+    def of(cls, folder: Path) -> Parts:
+        """The parts that lie in a folder, by their footers."""
+        return cls(folder, tuple(pq.read_metadata(path).num_rows for path in sorted(folder.glob("part-*.parquet"))))
 
     @property
     def total(self) -> int:
@@ -58,11 +63,16 @@ def part_name(index: int) -> str:
 
 
 def write_parts(
-    rows: DataFrame, outputs: Sequence[tuple[Path, pa.Schema]], *, make: Callable[[Batches], Batches] | None = None
+    rows: DataFrame,
+    outputs: Sequence[tuple[Path, pa.Schema]],
+    *,
+    make: Callable[[Batches], Batches] | None = None,
+    first: int = 0,
 ) -> Parts:
     """Write each partition as one part of each output folder: the columns of its schema, in the order that rows have.
 
-    `make` is applied to the partition's batches first (it saves a trip through the JVM).
+    `make` is applied to the partition's batches first (it saves a trip through the JVM). The parts get the numbers
+    from `first` on; those before lie there already. Returns all parts of the first output.
     """
     for folder, _ in outputs:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,14 +81,15 @@ def write_parts(
     def write(batches: Batches) -> Batches:
         context = TaskContext.get()
         assert context is not None, "parts are written by Spark's tasks"
-        part = context.partitionId()
+        part = first + context.partitionId()
         num_rows = _write_part(make(batches) if make else batches, targets, part)
         yield pa.RecordBatch.from_arrays([pa.array([part], pa.int32()), pa.array([num_rows])], schema=_WRITTEN_ARROW)
 
     written = rows.mapInArrow(write, _WRITTEN).collect()
     if not written:  # Spark gives an empty table no partition at all
-        _write_part(iter(()), targets, 0)
-    return Parts(outputs[0][0], tuple(row.num_rows for row in sorted(written, key=lambda row: row.part)) or (0,))
+        _write_part(iter(()), targets, first)
+    before = tuple(pq.read_metadata(outputs[0][0] / part_name(index)).num_rows for index in range(first))
+    return Parts(outputs[0][0], before + (tuple(row.num_rows for row in sorted(written, key=_part)) or (0,)))
 
 
 def time_bounds(times: DataFrame, num_parts: int) -> list[int]:
@@ -102,12 +113,17 @@ def num_parts(num_rows: int, workers: int, *, rows_a_part: int = 262_144) -> int
     return max(1, min(workers, num_rows // 20_000), -(-num_rows // rows_a_part))
 
 
+def _part(written: Row) -> int:
+    return int(written.part)
+
+
 def _write_part(batches: Batches, targets: Sequence[tuple[str, pa.Schema]], part: int) -> int:
+    paths = [Path(folder) / part_name(part) for folder, _ in targets]
+    for path in paths:
+        path.unlink(missing_ok=True)  # a link to a parent's file must never be written through
     writers = [
-        pq.ParquetWriter(
-            Path(folder) / part_name(part), schema, write_page_checksum=True, compression="zstd", compression_level=1
-        )
-        for folder, schema in targets
+        pq.ParquetWriter(path, schema, write_page_checksum=True, compression="zstd", compression_level=1)
+        for path, (_, schema) in zip(paths, targets, strict=True)
     ]
     num_rows = 0
     for batch in batches:

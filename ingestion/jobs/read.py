@@ -1,8 +1,8 @@
 """The first job: every worker reads pieces of the source files and leaves contract rows, labels, bad rows.
 
 Work is done on whole Arrow batches in the workers, and written by them as Parquet parts, one for each piece: good
-rows in `rows/` (with their hash and origin), labels in `labels/`, bad rows in `quarantine/`. What comes back to the
-driver is a few counts for each piece, and the originals of personal values for the vault.
+rows in `rows/` (with their hash and origin), labels in `labels/`, bad rows in `quarantine/`, and the originals of
+personal values in `originals/` for the vault. What comes back to the driver is a few counts for each piece.
 """
 
 from __future__ import annotations
@@ -47,10 +47,8 @@ LABEL_ROWS = pa.schema(
 NO_SOURCE = "of no label source"
 
 _REFUSALS = {refusal.__name__: refusal for refusal in (DataContractError, DamagedFile, MappingError)}
-_REPORT = "piece int, counts string, token string, type string, original string"
-_REPORT_ARROW = pa.schema(
-    [("piece", pa.int32())] + [(name, pa.string()) for name in ("counts", "token", "type", "original")]
-)
+_REPORT = "piece int, counts string"
+_REPORT_ARROW = pa.schema([("piece", pa.int32()), ("counts", pa.string())])
 
 
 _NUMBERS = ("num_rows", "num_good", "num_labels", "num_delayed", "num_entity_labels", "num_quarantined")
@@ -58,7 +56,7 @@ _NUMBERS = ("num_rows", "num_good", "num_labels", "num_delayed", "num_entity_lab
 
 @dataclass
 class ReadResult:
-    """What a read found: counts, sums of row hashes, currencies, and originals for the vault.
+    """What a read found: counts, sums of row hashes and currencies.
 
     `left_out` counts rows that the filters leave out, by reason; they are in no other number. `num_delayed` labels
     have no time yet.
@@ -73,7 +71,6 @@ class ReadResult:
     left_out: dict[str, int] = field(default_factory=dict)
     hash_sum: int = 0
     currencies: set[str] = field(default_factory=set)
-    originals: pa.Table = field(default_factory=ORIGINALS.empty_table)
 
     def add(self, counts: dict[str, Any]) -> None:
         """Take in the counts of one piece."""
@@ -100,8 +97,7 @@ class Reader:
         """Read one piece into its parts; yields its report."""
         counts: dict[str, Any] = dict.fromkeys(_NUMBERS, 0) | {"hash_sum": 0, "left_out": {}}
         currencies: set[str] = set()
-        originals: list[pa.Table] = []
-        schemas = {"rows": ROWS, "labels": LABEL_ROWS, "quarantine": QUARANTINE}
+        schemas = {"rows": ROWS, "labels": LABEL_ROWS, "quarantine": QUARANTINE, "originals": ORIGINALS}
         writers = {name: self._writer(name, number, schema) for name, schema in schemas.items()}
         read = self._labels if piece.file in self.label_files else self._transactions
         try:
@@ -113,7 +109,7 @@ class Reader:
                 tables, found = read(raw, piece)
                 for name, table in tables.items():
                     writers[name].write_table(table)
-                originals.append(found)
+                writers["originals"].write_table(found)
                 counts["num_rows"] += len(raw.lines) + len(raw.broken)
                 counts["num_quarantined"] += tables["quarantine"].num_rows
                 if "rows" in tables:
@@ -132,8 +128,6 @@ class Reader:
             writer.close()
         counts |= {"hash_sum": f"{counts['hash_sum']:x}", "currencies": sorted(currencies)}
         yield _report(number, counts)
-        for table in originals:
-            yield from _originals(number, table)
 
     def _writer(self, name: str, number: int, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(Path(self.folder) / name / part_name(number), schema, compression="lz4")
@@ -220,7 +214,7 @@ class Reader:
 
 def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> ReadResult:
     """Read all pieces, one task each. Raises what a worker refused: `DamagedFile`, `MappingError`."""
-    for name in ("rows", "labels", "quarantine"):
+    for name in ("rows", "labels", "quarantine", "originals"):
         (Path(reader.folder) / name).mkdir(parents=True)
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -231,13 +225,12 @@ def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> 
     numbers = session.range(0, len(pieces), 1, len(pieces))
     report = numbers.mapInArrow(read, _REPORT).toArrow()
     result = ReadResult()
-    for text in report.column("counts").drop_null().to_pylist():
+    for text in report.column("counts").to_pylist():
         counts = orjson.loads(text)
         if "refused" in counts:
             name, what, remedy = counts["refused"]
             raise _REFUSALS[name](what, remedy=remedy)
         result.add(counts)
-    result.originals = report.filter(report.column("token").is_valid()).select(ORIGINALS.names).cast(ORIGINALS)
     return result
 
 
@@ -265,13 +258,5 @@ def _with_origin(
 
 
 def _report(number: int, counts: dict[str, Any]) -> pa.RecordBatch:
-    nothing = pa.array([None], pa.string())
-    arrays = [pa.array([number], pa.int32()), pa.array([orjson.dumps(counts).decode()]), nothing, nothing, nothing]
+    arrays = [pa.array([number], pa.int32()), pa.array([orjson.dumps(counts).decode()])]
     return pa.RecordBatch.from_arrays(arrays, schema=_REPORT_ARROW)
-
-
-def _originals(number: int, originals: pa.Table) -> Iterator[pa.RecordBatch]:
-    for batch in originals.to_batches():
-        numbers = pa.repeat(pa.scalar(number, pa.int32()), batch.num_rows)
-        nothing = pa.nulls(batch.num_rows, pa.string())
-        yield pa.RecordBatch.from_arrays([numbers, nothing, *batch.columns], schema=_REPORT_ARROW)

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import UsageError
-from serving.cli import data_erase, data_inspect, data_links, data_mapping, data_quarantine
+from serving.cli import (
+    data_erase,
+    data_inspect,
+    data_links,
+    data_mapping,
+    data_mapping_init,
+    data_quarantine,
+    data_snapshot,
+)
 from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
 
 app = typer.Typer(help="Tables and snapshots.", no_args_is_help=True)
@@ -16,7 +24,9 @@ app.add_typer(data_quarantine.app, name="quarantine")
 data_erase.register(app)
 data_inspect.register(app)
 app.add_typer(data_links.app, name="links")
+data_mapping_init.register(data_mapping.app)
 app.add_typer(data_mapping.app, name="mapping")
+app.add_typer(data_snapshot.app, name="snapshot")
 
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000}
 
