@@ -56,11 +56,11 @@ class Sample:
 
 
 def take_sample(source: Path, *, most_rows: int = MOST_ROWS) -> Sample:
-    """A sample of a CSV or Parquet file, or of a folder of them (its first file).
+    """A sample of a CSV or Parquet file, or of the largest in a folder of them.
 
     Raises `DataContractError` when there is no file, no row, or no way to read it.
     """
-    path = find_files(source)[0]
+    path = max(find_files(source), key=lambda path: path.stat().st_size)
     written = _sniff(path) if path.suffix.lower() == ".csv" else Written()
     file = open_file(path, delimiter=written.delimiter, encoding=written.encoding)
     pieces = pieces_of(file, 0, workers=8, delimiter=written.delimiter)

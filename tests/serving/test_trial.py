@@ -69,6 +69,7 @@ def test_without_labels_there_are_mapping_inspection_and_profile(spark: SparkSes
     assert (told.days[0], told.first[:10]) == ("2024-03-04", "2024-03-04")
     assert sum(told.degree_steps["source"]) == 120
     assert [(row["kind"], row["currency"], row["count"]) for row in told.amounts] == [("transfer", "USD", 700)]
+    assert {"hour", "channel", "amount USD"} <= {row["column"] for row in told.recent}
     page = result.report.read_text()
     assert "<h2>Profile</h2>" in page
     assert "No labels." in page

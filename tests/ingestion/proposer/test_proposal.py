@@ -118,6 +118,12 @@ def test_whole_amounts_ask_for_their_unit_and_minus_for_its_sense() -> None:
     assert proposal_of(table(amount=minus)).decisions["fields.amount.sign"].asks
 
 
+def test_amounts_with_a_sign_of_currency_are_named_as_what_they_are() -> None:
+    asked = proposal_of(table(amount=[f"${row},000.50" for row in range(len(DAYS))])).decisions["fields.amount"]
+    assert (asked.choice, asked.asks) == ("amount", True)
+    assert "take the signs off" in asked.reason
+
+
 def test_steps_ask_for_their_start_and_length() -> None:
     proposal = proposal_of(table(created_at=None, step=[str(1 + row // 4) for row in range(len(DAYS))]))
     assert choice(proposal, "fields.event_time") == "step"

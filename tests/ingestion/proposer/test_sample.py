@@ -67,3 +67,9 @@ def test_a_long_file_is_seen_at_its_start_middle_and_end(tmp_path: Path) -> None
     assert (seen[0], seen[-1]) == (0, 59_999)
     assert any(20_000 < value < 40_000 for value in seen)
     assert sample.num_rows == pytest.approx(60_000, rel=0.05)
+
+
+def test_of_a_folder_the_largest_file_is_looked_at(tmp_path: Path) -> None:
+    written(tmp_path / "a_labels.csv", ["id", "label"], [["1", "fraud"]], ",")
+    written(tmp_path / "b_payments.csv", ["id", "sum"], [[str(row), "1.5"] for row in range(50)], ",")
+    assert take_sample(tmp_path).name == "b_payments.csv"
