@@ -146,9 +146,12 @@ def test_the_same_file_again_is_nothing_to_do(
 ) -> None:
     """By file hash, without Spark; by ids, when the same rows come in another file."""
     workspace, source, first = copy_of(ingested, tmp_path), ingested[1], ingested[2]
+    left = workspace.cache / "ingest" / "1f" / "originals"
+    left.mkdir(parents=True)
     with monkeypatch.context() as patch:
         patch.setattr("ingestion.ingest.spark_session", None)  # calling it would fail
         again = run(workspace, source)
+    assert not left.exists(), "what a killed ingest left goes, also when there is nothing to do"
     assert (again.reused, again.snapshot_id, again.num_new) == (True, first.snapshot_id, 0)
     other = tmp_path / "other" / "transactions.csv"
     other.parent.mkdir()
