@@ -1,6 +1,7 @@
 """The values of a checked expression, for whole Arrow tables at once.
 
-An empty value is null. A comparison with an empty value is false, `!=` and `not in` true. Columns of text become
+An empty value is null, and the constant '' says empty. Any other comparison with an empty value is false, `!=` and
+`not in` true. Columns of text become
 numbers where a number is wanted, in the decimals and thousands of the mapping; what is none counts as empty. Whole
 numbers stay whole in `+ - *` (beyond 64 bits: null); `/`, and whatever has a fraction, is a float64.
 """
@@ -179,9 +180,13 @@ def _compare(node: ast.Compare, rows: Rows) -> pa.Array:
         items = [constant_of(item) for item in right.elts]  # type: ignore[attr-defined]  # checked to be a list
         of_text = isinstance(items[0], str)
         values = _text(node.left, rows) if of_text else _double(_number(node.left, rows))
-        inside = pc.is_in(values, pa.array(items, pa.string() if of_text else pa.float64()))
+        inside = pc.is_in(values, pa.array([item for item in items if item != ""], values.type))
+        inside = pc.or_(inside, pc.is_null(values)) if "" in items else inside
         return pc.invert(inside) if isinstance(operator, ast.NotIn) else inside
     sign = COMPARISONS[type(operator)]
+    for one, other in ((node.left, right), (right, node.left)):
+        if constant_of(one) == "" and sign in ("==", "!="):
+            return (pc.is_null if sign == "==" else pc.is_valid)(_text(other, rows))
     sides = [_value(node.left, rows), _value(right, rows)]
     if all(_is_number(side.type) for side in sides) or any(_said_number(part) for part in (node.left, right)):
         sides = [side if _is_number(side.type) else as_numbers(side, rows.numbers) for side in sides]

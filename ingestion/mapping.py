@@ -318,7 +318,7 @@ def require_columns(mapping: str, wanted: Iterable[str], available: Sequence[str
     if missing := sorted(set(wanted) - set(available)):
         raise MappingError(
             f"Mapping {mapping!r} names column{'s' if len(missing) > 1 else ''} {', '.join(missing)}, not in {table}.",
-            remedy=f"Columns that exist: {', '.join(available)}. Mend the mapping, or name another.",
+            remedy=f"Columns that exist: {scrub(', '.join(available))}. Mend the mapping, or name another.",
         )
 
 

@@ -22,6 +22,7 @@ from ingestion.label_rows import label_columns, labels_of_column, labels_of_file
 from ingestion.label_sources import LabelFile
 from ingestion.mapping import Mapping
 from ingestion.mapping_sample import Sample
+from ingestion.pan import scrub
 from ingestion.pieces import RawRows, SourceFile
 from ingestion.plan import SourcePaths, source_paths
 from ingestion.privacy import Tokenizer
@@ -85,7 +86,7 @@ def check_mapping(
         mapping.check_columns(file.columns, table=file.name)
     checker = _Checker(mapping=mapping, now=clock, sample=Sample(rates=_rates(paths, mapping)))
     told = checker.read(files, rows=rows, limit=sample_rows)
-    unused = [name for name in files[0].columns if name not in {*mapping.read_columns, *mapping.dropped}]
+    unused = [scrub(name) for name in files[0].columns if name not in {*mapping.read_columns, *mapping.dropped}]
     labels = checker.sample.label_counts(mapping.label_columns)
     for name, path in paths.labels.items():
         labels += checker.label_file(path, mapping.label_files[name], limit=sample_rows)

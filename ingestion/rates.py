@@ -68,10 +68,11 @@ class Rates:
     @classmethod
     def read(cls, path: Path, base: str, *, delimiter: str = ",", before: Rates | None = None) -> Rates:
         """The rates of a file and those of `before`. Raises `DataContractError` naming the row at fault."""
-        found = _checked(_file(path, delimiter), path.name, base)
+        name = scrub(path.name)
+        found = _checked(_file(path, delimiter), name, base)
         if before is not None:
             found = pa.concat_tables([before.table, found])
-        return cls(base, _sorted(found, path.name))
+        return cls(base, _sorted(found, name))
 
     @classmethod
     def at(cls, folder: Path, base: str) -> Rates:

@@ -62,7 +62,8 @@ def open_file(path: Path, *, delimiter: str = ",", encoding: str = "utf-8", sha2
     repeated = {column for column in columns if columns.count(column) > 1}
     if repeated:
         raise DataContractError(
-            f"{name} has two columns named {sorted(repeated)[0]!r}.", remedy="Give each column a name of its own."
+            f"{name} has two columns named {scrub(repr(sorted(repeated)[0]))}.",
+            remedy="Give each column a name of its own.",
         )
     return SourceFile(
         path=path,

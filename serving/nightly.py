@@ -133,6 +133,7 @@ def report_data(
         investigations=investigations,
         stages=stages,
         quarantine=quarantine_by_reason(snapshot),
+        drift=(snapshot.profile() or {}).get("drift"),
     )
 
 

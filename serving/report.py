@@ -13,8 +13,10 @@ import networkx as nx
 import numpy as np
 from matplotlib.figure import Figure
 
+from ingestion.drift import MOVED, SHIFTED
 from serving.pages import canvas, data_uri, write_pages
 
+_DRIFT_COLORS = {"shifted": "#bb5566", "moved": "#ddaa33", "stable": "#4477aa"}
 _KIND_COLORS = {
     "account": "#4477aa",
     "customer": "#4477aa",
@@ -32,7 +34,8 @@ class ReportData:
 
     `release`, `snapshot` (manifest), `windows` (name to UTC dates), `ladder` (rows as dictionaries), `curves`
     (row name to `precision`, `recall`), `calibration` (`predicted`, `observed`, `count`), `alerts` (newest run's
-    top alerts), `investigations` (as `Investigation.as_dict`), `stages` (name and seconds).
+    top alerts), `investigations` (as `Investigation.as_dict`), `stages` (name and seconds), `drift` (as
+    `snapshot_drift` tells it; None for the first snapshot).
     """
 
     run_id: str
@@ -49,6 +52,18 @@ class ReportData:
     investigations: list[dict[str, Any]]
     stages: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
+    drift: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderPictures:
+    """What the pictures of a ladder need; fields as in `ReportData`, which may stand in for it."""
+
+    served: str
+    ladder: list[dict[str, Any]]
+    curves: dict[str, dict[str, list[float]]]
+    calibration: dict[str, list[float]]
+    base_rate: float
 
 
 def write_report(folder: Path, data: ReportData) -> Path:
@@ -57,13 +72,14 @@ def write_report(folder: Path, data: ReportData) -> Path:
         "precision_recall": data_uri(draw_precision_recall(data)),
         "calibration": data_uri(draw_calibration(data)),
         "ladder": data_uri(draw_ladder(data)),
+        "drift": data_uri(draw_drift(data.drift)) if data.drift else None,
         "charts": [data_uri(draw_link_chart(item)) for item in data.investigations],
     }
     write_pages(folder, "report.html", "report.md", data=data, pictures=pictures)
     return folder / "report.html"
 
 
-def draw_precision_recall(data: ReportData) -> Figure:
+def draw_precision_recall(data: ReportData | LadderPictures) -> Figure:
     """Precision against recall on the test window, each row of the ladder; the base rate dashed."""
     figure, axes = canvas(5.2, 4.0)
     for name, curve in data.curves.items():
@@ -77,7 +93,7 @@ def draw_precision_recall(data: ReportData) -> Figure:
     return figure
 
 
-def draw_calibration(data: ReportData) -> Figure:
+def draw_calibration(data: ReportData | LadderPictures) -> Figure:
     """Observed fraud share against predicted probability, on log axes because frauds are rare."""
     figure, axes = canvas(5.2, 4.0)
     predicted = np.asarray(data.calibration["predicted"], float)
@@ -94,7 +110,7 @@ def draw_calibration(data: ReportData) -> Figure:
     return figure
 
 
-def draw_ladder(data: ReportData) -> Figure:
+def draw_ladder(data: ReportData | LadderPictures) -> Figure:
     """Average precision of each row with its bootstrap interval."""
     figure, axes = canvas(5.2, 0.5 * len(data.ladder) + 1.2)
     names = [row["name"] for row in data.ladder][::-1]
@@ -106,6 +122,21 @@ def draw_ladder(data: ReportData) -> Figure:
     axes.barh(names, points, color=colors, height=0.6)
     axes.errorbar(points, range(len(names)), xerr=errors, fmt="none", ecolor="black", capsize=3, linewidth=1)
     axes.set(xlabel="Average precision (95 % interval); served row in red", xlim=(0, 1))
+    return figure
+
+
+def draw_drift(drift: dict[str, Any], *, limit: int = 15) -> Figure:
+    """PSI of the columns that moved most, each with what chance alone would give; the two thresholds dashed."""
+    columns = [column for column in drift["columns"] if column["verdict"] != "too few rows"][:limit][::-1]
+    figure, axes = canvas(7.0, 0.28 * len(columns) + 1.4)
+    colors = [_DRIFT_COLORS[column["verdict"]] for column in columns]
+    names = [column["name"] for column in columns]
+    axes.barh(names, [column["psi"] for column in columns], color=colors, height=0.6)
+    axes.plot([column["noise"] for column in columns], names, "k|", markersize=9, label="chance alone (.999)")
+    for threshold in (MOVED, SHIFTED):
+        axes.axvline(threshold, color="black", linestyle="--", linewidth=0.7)
+    axes.set(xlabel="Population stability index; above a dashed line: moved, shifted")
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
     return figure
 
 

@@ -130,7 +130,8 @@ def build_snapshot(
     table = _in_sequence(pa.concat_tables([before, _table(rows, TRANSACTION)]))
     if roles is None:
         roles = roles_of([party["type"] for parties in table.column("parties").to_pylist() for party in parties])
-    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles, two_way=_is_two_way(table) if two_way is None else two_way)
+    both_ends = _is_two_way(table) if two_way is None else two_way
+    wide_spec = (load_spec(spec) if isinstance(spec, str) else spec).for_roles(roles, two_way=both_ends)
     entities, entity_NR = _entities(table, roles, parent)
     explicit = _table(labels, LABEL)
     if parent:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -14,6 +16,7 @@ from ingestion.jobs.label_times import settled, too_early, without_subject
 from ingestion.jobs.read import ReadResult
 from ingestion.jobs.repeats import CONFLICT, DUPLICATE, ORIGIN, repeats, suspects, without
 from ingestion.mapping import Mapping
+from ingestion.pan import scrub_array
 from ingestion.quality import REMEDIES
 
 _LABEL_KEY = ("transaction_id", "entity_type", "entity_key", "known_at", "origin")
@@ -194,7 +197,7 @@ def _bad_labels(labels: DataFrame, reason: str, field: str, names: list[str]) ->
 
 def _quarantined(rows: DataFrame, reason: str, field: str, value: Column, raw: Column, names: list[str]) -> DataFrame:
     files = F.array(*[F.lit(name) for name in names])
-    return rows.select(
+    found = rows.select(
         F.element_at(files, F.col("file") + 1).alias("source_file"),
         F.col("line"),
         F.col("transaction_id"),
@@ -204,3 +207,14 @@ def _quarantined(rows: DataFrame, reason: str, field: str, value: Column, raw: C
         F.lit(REMEDIES[reason]).alias("remedy"),
         raw.alias("raw"),
     ).select(*QUARANTINE.names)
+    return found.mapInArrow(_without_cards, found.schema)
+
+
+def _without_cards(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows of the quarantine without card numbers: an id that nobody knows may be one."""
+    for batch in batches:
+        table = pa.Table.from_batches([batch])
+        for name in ("transaction_id", "value", "raw"):
+            at = table.schema.get_field_index(name)
+            table = table.set_column(at, table.schema.field(at), scrub_array(table.column(name).combine_chunks()))
+        yield from table.to_batches()

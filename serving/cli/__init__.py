@@ -10,7 +10,7 @@ import typer
 
 from ingestion import native
 from ingestion.errors import RingfenceError
-from serving.cli import daily, data, graph, index, model
+from serving.cli import daily, data, graph, index, model, trial
 
 app = typer.Typer(
     help="From a transaction table to an investigated alert. Start with: ringfence demo",
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 daily.register(app)
+trial.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(graph.app, name="graph")
 app.add_typer(model.app, name="model")

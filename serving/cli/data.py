@@ -14,6 +14,7 @@ from serving.cli import (
     data_inspect,
     data_links,
     data_mapping,
+    data_mapping_init,
     data_quarantine,
     data_snapshot,
 )
@@ -24,6 +25,7 @@ app.add_typer(data_quarantine.app, name="quarantine")
 data_erase.register(app)
 data_inspect.register(app)
 app.add_typer(data_links.app, name="links")
+data_mapping_init.register(data_mapping.app)
 app.add_typer(data_mapping.app, name="mapping")
 app.add_typer(data_features.app, name="features")
 app.add_typer(data_snapshot.app, name="snapshot")
