@@ -21,6 +21,7 @@ NAMES = (
     "ingest.after_features",
     "snapshot.before_publish",
     "snapshot.after_publish",
+    "prune.after_rename",
     "graph.before_import",
     "graph.after_import",
     "graph.before_marker",

@@ -27,6 +27,7 @@ from pyspark.sql import functions as F
 
 from ingestion.artifacts import canonical_json, publish, short_hash, staging
 from ingestion.canonical import MODULUS, as_hex
+from ingestion.cluster import check_workers
 from ingestion.contracts import LABEL, MICROSECONDS_PER_DAY
 from ingestion.disk import disk_errors
 from ingestion.drift import REFERENCE_DAYS, snapshot_drift
@@ -140,6 +141,7 @@ def ingest(
         work.mkdir(parents=True, mode=0o700)
         try:
             with spark_session(master, scratch=work / "spark", short=plan.num_rows < SHORT_ROWS) as session:
+                check_workers(session, work, source)
                 if plan.parent is not None and not plan.files:
                     return _relinked(workspace, plan.parent, decisions, session, work, clock)
                 return _Ingest(

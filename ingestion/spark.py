@@ -3,8 +3,8 @@
 - Workers run this interpreter (otherwise the system's Python: "No module named numpy"), with one OpenMP thread.
 - Java comes from `ingestion.java`; its noise goes to a log file, so that a terminal shows progress bars alone.
 - A stopped SparkContext leaves its JVM alive with its heap: here it ends with the session.
-- Workers need an environment of their own on a cluster (pyarrow, numpy, numba, ringfence); on one machine, or with
-  a shared file system, `executorEnv.PYTHONPATH` finds our code.
+- Workers of a cluster need an environment of their own (docs/cluster.md); our code is shipped to them as a zip with
+  every session, and the workspace must be on a file system that they share (`ingestion.cluster`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,6 @@ def settings(master: str, *, scratch: Path, driver_memory: str = "3g", short: bo
         "spark.driver.extraJavaOptions": _JAVA_OPTIONS + (" -XX:TieredStopAtLevel=1" if short else ""),
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.executorEnv.PYTHONPATH": str(_ROOT),
         "spark.executorEnv.PYTHONHASHSEED": "0",
         "spark.executorEnv.OMP_NUM_THREADS": "1",
         "spark.executorEnv.NUMBA_NUM_THREADS": "1",
@@ -82,6 +82,7 @@ def settings(master: str, *, scratch: Path, driver_memory: str = "3g", short: bo
     }
     if master.startswith("local"):
         chosen |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+        chosen["spark.executorEnv.PYTHONPATH"] = str(_ROOT)
     return chosen
 
 
@@ -107,6 +108,8 @@ def spark_session(
             with log.open("ab") as file:
                 gateway = launch_gateway(conf, {"stdout": file, "stderr": file})
             session = SparkSession(SparkContext(conf=conf, gateway=gateway))
+            if not is_local(session):
+                ship_code(session, scratch)
         except (PySparkException, Py4JError, OSError) as error:
             tail = log.read_text(encoding="utf-8", errors="replace")[-500:] if log.exists() else ""
             raise RetryLater(
@@ -119,6 +122,23 @@ def spark_session(
         raise SparkJobFailed.of(error) from None  # its own text is gone with the JVM
     finally:
         _stop(session, gateway)
+
+
+def is_local(session: SparkSession) -> bool:
+    """Whether the workers are threads of this machine's JVM, not a cluster's."""
+    return str(session.sparkContext.master).startswith("local")
+
+
+def ship_code(session: SparkSession, scratch: Path) -> None:
+    """Send this package to the workers as a zip: they run the driver's code, whatever is installed there."""
+    path = scratch / "ringfence_code.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted((_ROOT / "ingestion").rglob("*")):
+            if file.suffix in (".py", ".toml"):
+                archive.write(file, file.relative_to(_ROOT))
+    before = list(sys.path)
+    session.sparkContext.addPyFile(str(path))
+    sys.path[:] = before  # the driver goes on with the code that it has
 
 
 def parallelism(session: SparkSession) -> int:
