@@ -1,6 +1,9 @@
-"""The ladder on the Fraud Detection Handbook, protocol A, label budget fold-week, on features of our own Spark job.
+"""The ladder on the Fraud Detection Handbook, on features of our own Spark job.
 
-    python benchmarks/handbook.py --data DIR [--snapshot-workspace DIR] [--quick] [--json FILE]
+    python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--quick] [--json FILE]
+
+Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on the
+default feature spec, whose features were chosen on no data set.
 
 Train 2018-07-25..07-31, delay 7 days, test 2018-08-08..08-14; customers whose fraud is known are removed from the
 test days: training frauds at once, each day's frauds 7 days later. Training targets come from the 7 training days
@@ -19,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from _handbook_b import run_b
 from _report import Report, parser, stopwatch
 
 from graphml.context import GraphContext  # before xgboost: it sets up the threads
@@ -194,12 +198,15 @@ def peer_logits(snapshot: Snapshot, table: Path, chosen: Fold) -> Doubles:
 
 
 @contextmanager
-def handbook_snapshot(report: Report, table: Path, folder: Path | None) -> Iterator[Snapshot]:
+def handbook_snapshot(
+    report: Report, table: Path, folder: Path | None, features: str = "handbook"
+) -> Iterator[Snapshot]:
     """The snapshot of the table in `folder`'s workspace, ingested there (or in a passing one) when it is not yet."""
     with tempfile.TemporaryDirectory() as passing:
         workspace = Workspace.open(folder or passing)
         with stopwatch() as elapsed:
-            result = ingest(workspace, table, load_mapping("fraud-handbook"))
+            mapping = load_mapping("fraud-handbook").model_copy(update={"features": features})
+            result = ingest(workspace, table, mapping)
         report.row("ingest by Spark" + (" (found)" if result.reused else ""), elapsed(), "s")
         yield Snapshot.open(workspace)
 
@@ -250,6 +257,7 @@ def main() -> int:
     arguments_parser.add_argument(
         "--snapshot-workspace", type=Path, metavar="DIR", help="workspace to find or make the snapshot in"
     )
+    arguments_parser.add_argument("--protocol", choices=("A", "B"), default="A", help="which folds, and features")
     arguments = arguments_parser.parse_args()
     table = arguments.data / TABLE
     if not table.exists():
@@ -260,14 +268,19 @@ def main() -> int:
         benchmark="handbook",
         config={
             "quick": arguments.quick,
-            "protocol": "A, fold-week",
+            "protocol": arguments.protocol,
             "trees": TreeConfig().as_dict(),
             "graphsage": asdict(config),
         },
         distributions=("xgboost-cpu", "torch", "dgl", "scikit-learn", "pyspark", "pandas"),
     )
-    with handbook_snapshot(report, table, arguments.snapshot_workspace) as snapshot:
-        run(report, snapshot, table, config)
+    features = "handbook" if arguments.protocol == "A" else "default"
+    with handbook_snapshot(report, table, arguments.snapshot_workspace, features) as snapshot:
+        if arguments.protocol == "A":
+            run(report, snapshot, table, config)
+        else:
+            context = GraphContext(snapshot)
+            run_b(report, context, snapshot.spec, lambda day: fold(context, day))
     return report.finish(arguments.json)
 
 
