@@ -23,6 +23,7 @@ from ingestion.labels import UNKNOWN
 MIN_TRAIN_DAYS = 7
 #: A last event within this much of midnight ends a whole day.
 _NEARLY_MIDNIGHT = MICROSECONDS_PER_DAY // 24
+_NONE: Ints = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +111,16 @@ class Task:
 
 
 def window_task(
-    graph: TransactionGraph, *, start: int, end: int, targets_at: int, delay_days: int, name: str = "window"
+    graph: TransactionGraph,
+    *,
+    start: int,
+    end: int,
+    targets_at: int,
+    delay_days: int,
+    name: str = "window",
+    left_out: Ints = _NONE,
 ) -> Task:
-    """The judged transactions that became available in [start, end).
+    """The judged transactions that became available in [start, end), but for the positions `left_out`.
 
     Left out: what has no label as of `targets_at` (a decline never matures), and what happened less than the
     delay before it, where only fraud could be known. Raises `TooLittleData` without both outcomes.
@@ -128,7 +136,7 @@ def window_task(
         np.full(len(positions), targets_at, np.int64),
     )
     had_time = graph.event_time[low:high] + delay_days * MICROSECONDS_PER_DAY <= targets_at
-    judged = (state != UNKNOWN) & had_time
+    judged = (state != UNKNOWN) & had_time & ~np.isin(positions, left_out)
     task = Task(positions=positions[judged], is_fraud=state[judged] == 1)
     if not task.is_fraud.any() or task.is_fraud.all():
         raise TooLittleData(
@@ -148,8 +156,8 @@ class Tasks:
     test: Task
 
     @classmethod
-    def of(cls, graph: TransactionGraph, windows: Windows, *, delay_days: int) -> Tasks:
-        """See `window_task`."""
+    def of(cls, graph: TransactionGraph, windows: Windows, *, delay_days: int, not_for_training: Ints = _NONE) -> Tasks:
+        """See `window_task`. Positions `not_for_training` are tested, but neither trained nor validated on."""
         return cls(
             **{
                 name: window_task(
@@ -159,6 +167,7 @@ class Tasks:
                     targets_at=getattr(windows, f"{name}_targets_at"),
                     delay_days=delay_days,
                     name=name,
+                    left_out=_NONE if name == "test" else not_for_training,
                 )
                 for name in ("train", "validation", "test")
             }

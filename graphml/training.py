@@ -174,8 +174,8 @@ def _prepare(snapshot: Snapshot, config: TrainConfig, checkpoints: Path, progres
         validation_days=config.validation_days,
         test_days=config.test_days,
     )
-    tasks = Tasks.of(context.graph, windows, delay_days=delay_days)
-    arrays, at = snapshot.arrays, tasks.test.positions
+    tasks = Tasks.of(context.graph, windows, delay_days=delay_days, not_for_training=snapshot.not_for_training)
+    arrays, at = snapshot.feature_arrays, tasks.test.positions  # values of currencies are summed
     test = TestWindow.of(
         context.graph,
         tasks.test,

@@ -240,6 +240,14 @@ class Snapshot:
             origin=origin.to_numpy(zero_copy_only=False).astype(np.int64),
         )
 
+    @cached_property
+    def not_for_training(self) -> Ints:
+        """Positions of the transactions with a label that no model may train on, whatever else is said of them."""
+        table = read_parquet(self.path / "labels", ["transaction_id", "for_training"])
+        forbidden = table.filter(pc.invert(pc.fill_null(table.column("for_training"), True)))
+        position = pc.index_in(forbidden.column("transaction_id").drop_null(), value_set=self.transaction_ids)
+        return np.unique(position.to_numpy().astype(np.int64))
+
 
 def _microseconds(column: pa.ChunkedArray) -> Ints:
     values: Ints = column.cast(pa.int64()).to_numpy()

@@ -19,7 +19,8 @@ _MOST_GROUPS = 30
 @dataclass(frozen=True, kw_only=True)
 class TableProfile:
     """Plain data. `amounts` has a row a kind and currency, `degrees` one a role, `days` (D,) ISO dates with their
-    `volume` (D,); `degree_steps` maps a role to how many parties have [1, 2), [2, 4), [4, 8), … transactions."""
+    `volume` (D,); `degree_steps` maps a role to how many parties have [1, 2), [2, 4), [4, 8), … transactions.
+    `recent` has a row a column of the newest days, from the profile that the snapshot keeps."""
 
     num_transactions: int
     first: str
@@ -32,6 +33,7 @@ class TableProfile:
     degree_steps: dict[str, list[int]]
     days: list[str]
     volume: list[int]
+    recent: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, JSON-ready."""
@@ -56,7 +58,27 @@ def profile_table(snapshot: Snapshot) -> TableProfile:
         degree_steps={role: _steps(counts) for role, counts in degrees.items() if len(counts)},
         days=[moment(number * MICROSECONDS_PER_DAY).date().isoformat() for number in range(first, last + 1)],
         volume=np.bincount(day - first, minlength=last - first + 1).tolist(),
+        recent=_recent(snapshot),
     )
+
+
+def _recent(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Columns of the newest days in words, features left out (`ingestion.profile`)."""
+    stored = (snapshot.profile() or {}).get("profile", {"columns": {}})
+    return [
+        {"column": name, "missing": summary["missing"] / max(summary["rows"], 1), "told": _told(summary)}
+        for name, summary in sorted(stored["columns"].items())
+        if not name.startswith("feature ") and summary["rows"]
+    ]
+
+
+def _told(summary: dict[str, Any]) -> str:
+    if "shares" in summary:
+        return ", ".join(f"{name} {share:.1%}" for name, share in list(summary["shares"].items())[:6])
+    if not summary["quantiles"]:
+        return "nothing"
+    _, low, _, middle, _, high, most = summary["quantiles"]
+    return f"5 % {low:,.4g}, median {middle:,.4g}, 95 % {high:,.4g}, most {most:,.4g}"
 
 
 def _counted(values: Any) -> dict[str, int]:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from serving.cli import app
@@ -35,20 +36,17 @@ def test_every_make_target_is_known(target: str) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def commands() -> list[list[str]]:
-    """Every command and group of the command line, by its words."""
-    found: list[list[str]] = []
-    for command in app.registered_commands:
-        found.append([command.name or command.callback.__name__])
-    for group in app.registered_groups:
-        found += [
-            [group.name, command.name or command.callback.__name__]
-            for command in group.typer_instance.registered_commands
-        ]
+def commands(within: typer.Typer = app) -> list[list[str]]:
+    """Every command of the command line, by its words: those of its groups first."""
+    found = [[command.name or command.callback.__name__] for command in within.registered_commands]
+    for group in within.registered_groups:
+        found += [[group.name, *words] for words in commands(group.typer_instance)]
     return found
 
 
-@pytest.mark.parametrize("words", sorted(set(re.findall(r"ringfence ((?:data |graph |model |index )?[a-z]+)", CODE))))
+@pytest.mark.parametrize(
+    "words", sorted(set(re.findall(r"ringfence ((?:(?:data|mapping|graph|model|index) )*[a-z]+)", CODE)))
+)
 def test_every_command_of_the_readme_is_known(words: str) -> None:
     assert words.split() in commands()
 

@@ -59,7 +59,10 @@ def write_apart(rows: DataFrame, statement: str, endpoint: Endpoint) -> int:
 
 
 def write_in_rounds(rows: DataFrame, statement: str, endpoint: Endpoint) -> int:
-    """Write relationships whose first two columns are the dense ids of their ends; returns the number of rows."""
+    """Write relationships whose first two columns are the dense ids of their ends; returns the number of rows.
+
+    `rows` are read once a round, so they should be at rest.
+    """
     writers = _num_writers(rows.sparkSession)
     groups = num_groups(writers)
     schedule = turns(writers)
@@ -70,15 +73,15 @@ def write_in_rounds(rows: DataFrame, statement: str, endpoint: Endpoint) -> int:
             "_round": _looked_up([turn.round for turn in by_block], low * groups + high),
             "_writer": _looked_up([turn.writer for turn in by_block], low * groups + high),
         }
-    ).persist()
-    num_rows = 0
-    try:
-        for number in range(groups):
-            chosen = placed.where(F.col("_round") == number).repartitionById(writers, F.col("_writer"))
-            num_rows += _write(chosen.select(*rows.columns), statement, endpoint)
-    finally:
-        placed.unpersist()
-    return num_rows
+    )
+    return sum(
+        _write(
+            placed.where(F.col("_round") == number).repartitionById(writers, F.col("_writer")).select(*rows.columns),
+            statement,
+            endpoint,
+        )
+        for number in range(groups)
+    )
 
 
 def _num_writers(session: SparkSession) -> int:

@@ -32,6 +32,7 @@ class _Form:
     honest: float
     p_value: float
     is_large: bool
+    is_pile: bool = False
 
 
 def find(table: InspectedTable) -> list[Finding]:
@@ -39,8 +40,12 @@ def find(table: InspectedTable) -> list[Finding]:
     usable = table.known & (table.amount_minor > 0)
     if (usable & table.fraud).sum() < 1 or (usable & ~table.fraud).sum() < 1:
         return []
-    forms = [_rounded(table, usable, said, rows) for said, rows in _grains(table)]
-    forms += [form for is_fraud in (True, False) for form in _clipped(table, usable, is_fraud=is_fraud)]
+    forms = [form for is_fraud in (True, False) for form in _clipped(table, usable, is_fraud=is_fraud)]
+    spread = usable.copy()  # a pile at one amount is a cap, whatever digits the cap has
+    for form in forms:
+        spread &= ~(form.rows & form.is_pile)
+    if (spread & table.fraud).any() and (spread & ~table.fraud).any():
+        forms += [_rounded(table, spread, said, rows) for said, rows in _grains(table)]
     found = discoveries([(form.p_value, form) for form in forms])
     large = [form for form in found if form.is_large]
     rounded = [form for form in large if not form.said.startswith("clipped")]
@@ -126,6 +131,7 @@ def _clipped(table: InspectedTable, usable: Bools, *, is_fraud: bool) -> list[_F
                     number, max(own.sum() * scale, number), share_other * other.sum(), float(other.sum())
                 ),
                 is_large=pile and unknown and number >= CLIP_PARTIES,
+                is_pile=pile,
             )
         )
     return forms

@@ -101,13 +101,12 @@ def _from_unlabeled_tail(table: InspectedTable) -> Finding | None:
         return None
     order = np.argsort(table.event_time, kind="stable")
     day = (table.event_time[order[-1]] - table.event_time[order]) / MICROSECONDS_PER_DAY
-    unlabeled = ~table.explicit[order]
-    inside = np.cumsum(unlabeled[::-1]) / np.arange(1, len(order) + 1)
-    long = np.flatnonzero((inside >= UNLABELED_SHARE) & unlabeled[::-1])
-    if len(long) < FEWEST_FRAUDS:
+    unlabeled = ~table.explicit[order[::-1]]  # the newest first
+    gain = np.cumsum(np.where(unlabeled, 1 - UNLABELED_SHARE, -UNLABELED_SHARE))
+    size = int(gain.argmax()) + 1
+    if gain[size - 1] <= 0 or unlabeled[:size].sum() < FEWEST_FRAUDS or size == len(order):
         return None
-    tail = float(day[::-1][long[-1]])
-    before = float(unlabeled[: len(order) - long[-1] - 1].mean()) if long[-1] + 1 < len(order) else 1.0
+    tail, before = float(day[len(order) - size]), float(unlabeled[size:].mean())
     if before > 0.5 or tail <= table.stated_delay_days * 1.5 + 1:
         return None
     return _finding(

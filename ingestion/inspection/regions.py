@@ -133,7 +133,8 @@ def best_threshold(numbers: Floats, fraud: Bools, *, upper: bool) -> float | Non
     """The cut that parts the classes best by likelihood: frauds lie above it (`upper`, exclusive) or at or below it.
 
     Of all cuts that pick the same rows (but for `SAME_ROWS` of them) it is the one with the fewest digits, as a rule
-    would be written. None when no cut with 20 rows on each side raises the share of frauds on that side.
+    would be written. Where some cuts are pure (`PURE_PRECISION`), the best of those is taken. None when no cut with 20
+    rows on each side raises the share of frauds on that side.
     """
     values, place = np.unique(numbers, return_inverse=True)
     if len(values) < 2:
@@ -147,6 +148,9 @@ def best_threshold(numbers: Floats, fraud: Bools, *, upper: bool) -> float | Non
     usable = (rises if upper else ~rises) & (np.minimum(rows, above) >= 20)
     if not usable.any():
         return None
+    share = frauds_above / np.maximum(above, 1) if upper else frauds / np.maximum(rows, 1)
+    pure = usable & (share >= PURE_PRECISION)
+    usable = pure if pure.any() else usable
     best = int(np.argmax(np.where(usable, gain, -np.inf)))
     same = (above if upper else rows) * SAME_ROWS
     inside = np.flatnonzero(usable & (np.abs(rows - rows[best]) <= same[best]))

@@ -271,6 +271,8 @@ def _parsed(encoded: pa.DictionaryArray, about: dict[str, Any], numbers: NumberF
     if len(distinct) == 0:
         return None
     numerals = plain_numbers(distinct, numbers)
+    if pc.any(pc.match_substring_regex(numerals, r"^[+-]?0\d")).as_py():
+        return None  # leading zeros: a code, not a number
     if pc.all(pc.match_substring_regex(numerals, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
         return _number(numerals.cast(pa.float64()).take(encoded.indices), about)
     if pc.all(pc.match_substring_regex(distinct, r"^\d{4}-\d\d-\d\d")).as_py():

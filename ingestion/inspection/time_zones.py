@@ -38,10 +38,9 @@ CHANGING_ZONES = (
 
 def find(table: InspectedTable) -> list[Finding]:
     """Findings on the mapped time of the event; labels are not needed."""
-    found = [*_two_writings(table), *_future(table), *_shifted_groups(table)]
-    if not found:
-        found = [*_two_islands(table), *_clock_changes(table)]
-    return found
+    shifted = _shifted_groups(table)
+    mixed = shifted or [*_two_islands(table), *_clock_changes(table)]
+    return [*_two_writings(table), *_future(table), *mixed]
 
 
 def _column(table: InspectedTable) -> Column | None:

@@ -27,6 +27,9 @@ def decide_labels(sample: Sample, draft: Draft) -> None:
     sure = [look for score, look in found if score >= 0.5]
     made = [look for look in sure if not says(look.name, "rule")] or sure
     waiting: list[Doubles | None] = []
+    if not made and (kept := _decide_none(sample, draft)) is not None:
+        draft.use(kept.name, "label")
+        waiting.append(_decide_source("labels[0]", kept, sample, draft))
     for place, look in enumerate(made):
         score = next(score for score, other in found if other is look)
         kept = draft.say(
@@ -42,6 +45,14 @@ def decide_labels(sample: Sample, draft: Draft) -> None:
         waiting.append(_decide_source(f"labels[{place}]", sample.looks[kept], sample, draft))
     if waiting and all(lag is not None for lag in waiting):
         _decide_maturity(np.concatenate([lag for lag in waiting if lag is not None]), draft)
+
+
+def _decide_none(sample: Sample, draft: Draft) -> ColumnLook | None:
+    """No column looks like a label: asked, because without one nothing can be learned."""
+    codes = [look.name for look in sample.looks.values() if look.name not in draft.used and 1 < look.distinct <= 12]
+    told = "no column tells fraud from the rest: is there no label?"
+    chosen = draft.say("labels[0].column", None, 0.7, told, others=codes)
+    return None if chosen is None else sample.looks.get(chosen)
 
 
 def fraud_rows(sample: Sample, draft: Draft) -> NDArray[np.bool_] | None:
@@ -90,6 +101,8 @@ def _decide_source(key: str, look: ColumnLook, sample: Sample, draft: Draft) -> 
     """Decide one source. None when it labels every row; else the days that its labels took, where it says so."""
     fraud, legitimate, rest = _sides(look)
     rest = [value for value in rest if value.lower() not in _NOTHING]
+    if not fraud and rest:
+        fraud, rest = rest[-1:], rest[:-1]  # the rarest
     told = f"{sum(look.counts[value] for value in fraud):,} of {int(look.filled.sum()):,} labeled rows"
     if rest:
         legitimate = [*legitimate, *rest]

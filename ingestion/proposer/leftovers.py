@@ -19,7 +19,10 @@ def decide_leftovers(sample: Sample, draft: Draft) -> None:
     """Decide `memo`, `dropped.<column>` and `attributes.<column>` for every column that is still unused."""
     fraud = fraud_rows(sample, draft)
     for look in list(sample.looks.values()):
-        if look.name not in draft.used and fraud is not None and (why := _after_outcome(look, fraud)) is not None:
+        if look.name in draft.used or look.is_constant:
+            continue
+        why = _named_so(look) if fraud is None else _after_outcome(look, fraud)
+        if why is not None:
             draft.use(look.name, "dropped")
             draft.say(f"dropped.{look.name}", True, why[0], why[1], others=[False])
     _decide_memo(sample, draft)
@@ -74,7 +77,7 @@ def _decide_attribute(look: ColumnLook, draft: Draft) -> None:
     key = f"attributes.{look.name}"
     if look.is_constant:
         draft.say(key, False, 0.97, "says the same in every row", others=[True])
-    elif says(look.name, "personal") and not look.is_code:
+    elif says(look.name, "personal"):
         draft.say(key, False, 0.6, "looks personal: left out, or name it in personal.attributes too", others=[True])
     elif look.decimals or look.is_written_with_decimals:
         draft.say(key, False, 0.8, "a further number, of no use as a text", others=[True])

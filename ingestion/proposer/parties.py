@@ -70,7 +70,7 @@ def _candidate(look: ColumnLook) -> Candidate | None:
         if _is_about(look, kind):
             return None
         return Candidate(
-            look=look, type=kind, sure=max(sure, 0.76), reason="its name says so", source=source, target=target
+            look=look, type=kind, sure=_sure_of(look, sure), reason="its name says so", source=source, target=target
         )
     if max(source, target) and (not look.is_code or look.distinct > 20):
         person = bool(set(_PEOPLE.split()) & set(tokens_of(look.name)))
@@ -84,6 +84,12 @@ def _candidate(look: ColumnLook) -> Candidate | None:
             target=target,
         )
     return None
+
+
+def _sure_of(look: ColumnLook, named: float) -> float:
+    """Things have numbers: a few plain words, such as transport and groceries, may be a trade and no branch."""
+    words = look.is_code and all(value.replace(" ", "").isalpha() for value in look.looked_at)
+    return 0.65 if words else max(named, 0.76)
 
 
 def _head(name: str, kinds: list[str]) -> str:

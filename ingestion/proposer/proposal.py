@@ -37,6 +37,17 @@ class Proposal:
         """Decisions that a person should look at, the least sure first."""
         return sorted((item for item in self.decisions.values() if item.asks), key=lambda item: item.confidence)
 
+    def asks_about(self, key: str) -> bool:
+        """Whether a key of `differences.differing_keys` is among the questions."""
+        labels = {item.choice: name.split(".")[0] for name, item in self.decisions.items() if name.endswith("].column")}
+        parts = key.split(".")
+        if parts[0] == "labels":
+            key = ".".join([labels.get(parts[1], f"labels.{parts[1]}"), *parts[2:]])
+        parties = {item.choice: name for name, item in self.decisions.items() if name.startswith("parties.")}
+        if parts[0] == "parties":
+            key = parties.get(".".join(parts[1:]), f"attributes.{'.'.join(parts[1:])}")
+        return any(item.key == key or key.startswith(f"{item.key}.") for item in self.questions)
+
     def values(self) -> dict[str, Any]:
         """The mapping as plain data, as its TOML would be read."""
         return mapping_values(self.name, {key: item.choice for key, item in self.decisions.items()})
@@ -115,10 +126,12 @@ def _decide_writing(sample: Sample, draft: Draft) -> None:
     if written.encoding != "utf-8":
         told = "the file is no UTF-8; read so, its letters make sense"
         draft.say("encoding", written.encoding, 0.8, told, others=["latin-1", "cp1252"])
+    score, doubt = (0.5, "; or it stands before a fraction of three digits") if written.groups_guessed else (0.95, "")
     if written.numbers.decimal != ".":
-        draft.say("decimal", written.numbers.decimal, 0.95, "before the fraction of the numbers")
+        draft.say("decimal", written.numbers.decimal, score, f"before the fraction of the numbers{doubt}", others=["."])
     if written.numbers.thousands:
-        draft.say("thousands", written.numbers.thousands, 0.95, "between the groups of the numbers")
+        told = f"between the groups of the numbers{doubt}"
+        draft.say("thousands", written.numbers.thousands, score, told, others=[None])
 
 
 def _decide_kind(sample: Sample, draft: Draft) -> None:

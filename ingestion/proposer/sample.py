@@ -13,6 +13,7 @@ import pyarrow as pa
 from ingestion.errors import DataContractError
 from ingestion.expression_values import Rows
 from ingestion.numbers import PLAIN, NumberFormat
+from ingestion.pieces import Piece, SourceFile
 from ingestion.proposer.column_look import ColumnLook, look_at
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
 
@@ -21,17 +22,21 @@ _HEAD = 1_048_576
 _DELIMITERS = (",", ";", "\t", "|")
 _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:[. '\u00a0\u202f]\d{3})+|\d+),\d{1,8}")
 _POINT = re.compile(r"[+-]?(?:\d{1,3}(?:[, '\u00a0\u202f]\d{3})+|\d+)\.\d{1,8}")
+#: One group of three digits after the mark and at most three before it: 1,234 may be a thousand, or one and a bit.
+_ONLY_GROUPS = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
 _GROUP = re.compile(r"\d{1,3}([,. '\u00a0\u202f])\d{3}(?!\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """How a file is written. `rivals` are other separators that cut it into columns as evenly."""
+    """How a file is written. `rivals` are other separators that cut it into columns as evenly; `groups_guessed` is set
+    when `numbers` rests on values such as 1,234 alone, which could have a fraction."""
 
     delimiter: str = ","
     encoding: str = "utf-8"
     numbers: NumberFormat = PLAIN
     rivals: tuple[str, ...] = ()
+    groups_guessed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,26 +56,53 @@ class Sample:
 
 
 def take_sample(source: Path, *, most_rows: int = MOST_ROWS) -> Sample:
-    """A sample of a CSV or Parquet file, or of a folder of them (its first file).
+    """A sample of a CSV or Parquet file, or of the largest in a folder of them.
 
     Raises `DataContractError` when there is no file, no row, or no way to read it.
     """
-    path = find_files(source)[0]
+    path = max(find_files(source), key=lambda path: path.stat().st_size)
     written = _sniff(path) if path.suffix.lower() == ".csv" else Written()
     file = open_file(path, delimiter=written.delimiter, encoding=written.encoding)
     pieces = pieces_of(file, 0, workers=8, delimiter=written.delimiter)
-    chosen = sorted({0, len(pieces) // 2, len(pieces) - 1}) if file.num_rows > most_rows else range(len(pieces))
-    tables = []
-    for index in chosen:
-        raw = pa.concat_tables([rows.table for rows in read_piece(pieces[index], file.columns)])
-        few = -(-most_rows // len(chosen))
-        tables.append(raw.slice(raw.num_rows - few if index else 0, few) if raw.num_rows > few else raw)
+    if file.num_rows <= most_rows:
+        tables = [table for piece in pieces for table in _tables(piece, file)]
+    else:
+        few, middle = -(-most_rows // 3), len(pieces) // 2
+        tables = _first(pieces, file, few) + _first(pieces[middle:-1] or pieces[:1], file, few)
+        tables += _last(pieces, file, few)
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     if table.num_rows == 0:
         raise DataContractError(f"{file.name} has no rows to propose a mapping from.", remedy="Name a file with rows.")
     if file.kind == "csv":
-        written = replace(written, numbers=_numbers(table))
+        numbers, guessed = _numbers(table)
+        written = replace(written, numbers=numbers, groups_guessed=guessed)
     return Sample(name=file.name, table=table, written=written, num_rows=max(file.num_rows, table.num_rows))
+
+
+def _tables(piece: Piece, file: SourceFile) -> list[pa.Table]:
+    return [rows.table for rows in read_piece(piece, file.columns)]
+
+
+def _first(pieces: list[Piece], file: SourceFile, few: int) -> list[pa.Table]:
+    """The first `few` rows of some pieces."""
+    found: list[pa.Table] = []
+    for piece in pieces:
+        for table in _tables(piece, file):
+            found.append(table.slice(0, few - sum(part.num_rows for part in found)))
+        if sum(part.num_rows for part in found) >= few:
+            break
+    return found
+
+
+def _last(pieces: list[Piece], file: SourceFile, few: int) -> list[pa.Table]:
+    """The last `few` rows of some pieces."""
+    found: list[pa.Table] = []
+    for piece in reversed(pieces):
+        found = _tables(piece, file) + found
+        if sum(part.num_rows for part in found) >= few:
+            break
+    table = pa.concat_tables(found, promote_options="permissive")
+    return [table.slice(max(0, table.num_rows - few))]
 
 
 def _sniff(path: Path) -> Written:
@@ -112,26 +144,33 @@ def _evenness(lines: list[str], delimiter: str) -> float:
     return widths[0] * sum(width == widths[0] for width in widths) / len(widths)
 
 
-def _numbers(table: pa.Table) -> NumberFormat:
-    """The decimal and thousands signs that most columns of numbers with a fraction use."""
-    votes: dict[tuple[str, str], int] = {}
+def _numbers(table: pa.Table) -> tuple[NumberFormat, bool]:
+    """The decimal and thousands signs that most columns of numbers use, and whether they are but a guess."""
+    forms: list[NumberFormat] = []
+    guesses: list[NumberFormat] = []
     for name in table.column_names:
         values = [text.strip() for text in table.column(name).slice(0, 2_000).to_pylist() if text and text.strip()]
-        if not values:
-            continue
         for decimal, form in ((",", _COMMA), (".", _POINT)):
             matching = [value for value in values if form.fullmatch(value)]
-            if len(matching) < 0.5 * len(values):
-                continue
-            marks = [found.group(1) for value in matching if (found := _GROUP.search(value)) is not None]
-            groups = [mark for mark in marks if mark != decimal]
-            thousands = max(set(groups), key=groups.count) if groups else ""
-            thousands = " " if thousands in ("\u00a0", "\u202f") else thousands
-            key = (decimal, thousands)
-            votes[key] = votes.get(key, 0) + 1
-    if not votes:
-        return NumberFormat()
-    of_decimal = {sign: sum(n for (decimal, _), n in votes.items() if decimal == sign) for sign in (",", ".")}
-    decimal = max(of_decimal, key=lambda sign: of_decimal[sign])
-    grouped = {mark: n for (sign, mark), n in votes.items() if sign == decimal and mark}
-    return NumberFormat(decimal=decimal, thousands=max(grouped, key=lambda mark: grouped[mark]) if grouped else "")
+            if matching and len(matching) >= 0.5 * len(values):
+                other = "." if decimal == "," else ","
+                if all(_ONLY_GROUPS.fullmatch(value) for value in matching):
+                    guesses.append(NumberFormat(decimal=other, thousands=decimal))
+                else:
+                    forms.append(NumberFormat(decimal=decimal, thousands=_group_of(matching, decimal)))
+    if not forms:
+        return (_most(guesses), True) if guesses else (PLAIN, False)
+    usual = [form for form in forms if form.decimal == _most(forms).decimal]
+    grouped = [form for form in usual if form.thousands]
+    return _most(grouped or usual), False
+
+
+def _group_of(values: list[str], decimal: str) -> str:
+    """The sign between groups of three digits, none when no number is long enough."""
+    marks = [found.group(1) for value in values if (found := _GROUP.search(value)) is not None]
+    groups = [" " if mark in ("\u00a0", "\u202f") else mark for mark in marks if mark != decimal]
+    return max(set(groups), key=groups.count) if groups else ""
+
+
+def _most(forms: list[NumberFormat]) -> NumberFormat:
+    return max(forms, key=forms.count)

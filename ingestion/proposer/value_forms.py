@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.pan import pan_digits
-from ingestion.proposer.words import fold
+from ingestion.proposer.words import fold, tokens_of
 
 _CODES = (
     "AD AE AF AG AL AM AO AR AT AU AZ BA BB BD BE BF BG BH BI BJ BN BO BR BS BT BW BY BZ CA CD CF CG CH CI CL CM CN CO"
@@ -140,7 +140,7 @@ def meaning(value: str, words: dict[str, str]) -> str | None:
 
 def is_word(value: str, listed: str) -> bool:
     """Whether a value, or a part of it, is one of some words."""
-    parts = [part for part in re.split(r"[^a-z0-9]+", fold(value)) if part]
+    parts = {part for part in re.split(r"[^a-z0-9]+", fold(value)) if part} | set(tokens_of(value))
     whole = {word.rstrip("*") for word in listed.split()}
     starts = tuple(word[:-1] for word in listed.split() if word.endswith("*"))
     return any(part in whole or (bool(starts) and part.startswith(starts)) for part in parts)

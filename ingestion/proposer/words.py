@@ -45,10 +45,11 @@ CONCEPTS: dict[str, str] = {
     "refers": "orig original parent ursprung* refers related linked initial bezug* origen origine referenced preceding"
     " reversed refunded",
     # sides
-    "source": "source src sender from payer debtor debit orig originator remitter ordering buyer absender*"
+    "source": "source src sender initiator from payer debtor debit orig originator remitter ordering buyer absender*"
     " auftraggeber* zahler* ordenante donneur emisor remitente mittente emetteur pagador purchaser payor donor",
-    "target": "target tgt dst dest destination receiver recipient to payee creditor credit beneficiary benef bene"
-    " empfanger* empfaenger* beneficiario beneficiaire destinatario counterparty receiving received payto destinataire",
+    "target": "target tgt rcv rcvr dst dest destination receiver recipient to payee creditor credit beneficiary benef"
+    " bene empfanger* empfaenger* beneficiario beneficiaire destinatario counterparty receiving received payto"
+    " destinataire",
     # types of parties
     "card": "card pan cardno cc karte* kreditkarte* tarjeta carte carta cartao",
     "account": "account acct acc iban bban konto* compte cuenta conto conta rekening* a/c",
@@ -67,7 +68,7 @@ CONCEPTS: dict[str, str] = {
     "agent": "agent agents broker outlet branch filiale* sucursal agence agentur* kiosk",
     # what came of it
     "label": "fraud fraudulent betrug* fraude frode label scam chargeback chbk cb illicit laundering sar dispute"
-    " disputed suspicious isfraud verdict tag tagged investigation review confirmed class bad abuse estafa genuine"
+    " disputed suspicious isfraud verdict tag tagged investigation review confirmed class bad abuse siu estafa genuine"
     " legit",
     "analyst": "review reviewed investigation analyst tag tagged verdict manual case sar confirmed investigator"
     " checked",

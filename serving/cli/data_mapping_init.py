@@ -77,9 +77,7 @@ def _ask(sample: Sample, answers: dict[str, Any]) -> Proposal:
         if item is None:
             return proposal
         others = ", ".join(str(other) for other in item.alternatives)
-        typer.echo(
-            f"\n{question_of(item)}  [{item.key}]\n  {item.reason}" + (f"; could be: {others}" if others else "")
-        )
+        typer.echo(f"\n{question_of(item)} ({item.key})\n  {item.reason}" + (f"; could be: {others}" if others else ""))
         guess = "none" if item.choice is None else str(item.choice)
         try:
             reply = typer.prompt("  answer", default=guess)

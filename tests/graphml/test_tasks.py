@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphml.errors import TooLittleData
-from graphml.tasks import plan_windows, window_task
+from graphml.tasks import Tasks, plan_windows, window_task
 from ingestion.contracts import MICROSECONDS_PER_DAY as DAY
 from tests.graphml.cases import HOUR, graph_of, labels
 
@@ -25,6 +25,18 @@ def test_windows_end_at_the_data_s_end_with_a_delay_between_them() -> None:
     assert days["train_start"] == 7  # the first week only fills histories
     assert (days["train_targets_at"], days["validation_targets_at"]) == (32, 46)
     assert windows.test_targets_at == 60 * DAY - HOUR
+
+
+def test_what_is_not_for_training_is_tested_all_the_same() -> None:
+    known = labels(*[(position, position * HOUR + DAY, position % 5 == 0) for position in range(60 * 24)])
+    graph = hourly(60, known=known)
+    windows = plan_windows(graph, delay_days=7)
+    whole = Tasks.of(graph, windows, delay_days=7)
+    forbidden = np.concatenate([task.positions[:10] for task in (whole.train, whole.validation, whole.test)])
+    tasks = Tasks.of(graph, windows, delay_days=7, not_for_training=forbidden)
+    assert np.array_equal(tasks.train.positions, whole.train.positions[10:])
+    assert np.array_equal(tasks.validation.positions, whole.validation.positions[10:])
+    assert np.array_equal(tasks.test.positions, whole.test.positions)
 
 
 def test_a_last_event_just_before_midnight_ends_a_whole_day_and_an_earlier_one_does_not() -> None:
@@ -59,6 +71,9 @@ def test_targets_are_what_was_known_at_the_deadline() -> None:
     # 2 has no label by then; 4 happened less than 7 days before the deadline
     assert task.positions.tolist() == [0, 1, 3]
     assert task.is_fraud.tolist() == [False, True, True]
+    left_out = np.asarray([1, 4])
+    task = window_task(graph, start=0, end=5 * DAY, targets_at=10 * DAY, delay_days=7, left_out=left_out)
+    assert task.positions.tolist() == [0, 3]
 
 
 def test_a_window_is_closed_at_its_start_and_open_at_its_end() -> None:

@@ -138,6 +138,8 @@ def test_each_label_has_the_clock_of_its_source(ingested: Ingested) -> None:
     training = {row["transaction_id"]: row["for_training"] for row in ingested.snapshot.labels().to_pylist()}
     rules = [row for row in ingested.snapshot.labels().to_pylist() if row["origin"] == "rule"]
     assert {row["for_training"] for row in rules} == {False} and None in training.values()
+    ids = ingested.snapshot.transaction_ids.to_pylist()
+    assert [ids[position] for position in ingested.snapshot.not_for_training] == ["t0", "t1"]
 
 
 def test_labels_of_entities_are_events_of_their_own(ingested: Ingested) -> None:

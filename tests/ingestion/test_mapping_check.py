@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ingestion.errors import MappingError
+from ingestion.errors import DataContractError, MappingError
 from ingestion.mapping import load_mapping
 from ingestion.mapping_check import check_mapping
 from ingestion.privacy import MASKED, is_token
+from ingestion.simulator.config import SimulatorConfig
+from ingestion.simulator.simulate import simulate, write
+from serving import pipeline
 from serving.cli import app
 from tests.builders import DAY, START
 
@@ -185,3 +188,29 @@ def test_shipped_mappings_are_listed_and_shown() -> None:
     code, text = command("show", "paysim")
     assert code == 0 and text == Path("ingestion/mappings/paysim.toml").read_text()
     assert json.loads(command("show", "paysim", "--json")[1])["mapping"] == load_mapping("paysim").as_dict()
+
+
+def test_the_simulators_table_is_all_good(tmp_path: Path) -> None:
+    config = SimulatorConfig(num_transactions=2_000, seed=3, fraud_rate=0.02, days=30)
+    write(simulate(config), tmp_path)
+    found = check_mapping(tmp_path / "transactions.parquet", load_mapping("ringfence")).as_dict()
+    assert (found["sample"]["rows"], found["sample"]["bad"]) == (found["sample"]["enter"], {})
+    (labels,) = found["labels"]
+    assert labels["fraud"] > 0 and labels["of_rows_in_sample"] == labels["fraud"] + labels["legitimate"]
+    assert labels["delay_days"]["min"] > 0 and labels["bad"] == {}
+
+
+def test_a_new_lineage_is_asked_for_by_a_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flag reaches the ingest (what it does there: `test_ingest.py`)."""
+    asked: list[bool] = []
+
+    def remember(*_: object, new_lineage: bool, **__: object) -> None:
+        asked.append(new_lineage)
+        raise DataContractError("enough", remedy="none")
+
+    monkeypatch.setattr(pipeline, "ingest", remember)
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    words = ["data", "ingest", str(tmp_path / "t.csv"), "--mapping", "paysim", "--workspace", str(tmp_path / "w")]
+    for more in ([], ["--new-lineage"]):
+        assert CliRunner().invoke(app, [*words, *more]).exit_code != 0
+    assert asked == [False, True]

@@ -27,14 +27,15 @@ def acquirer(path: Path) -> None:
     cards = [_pan(rng, prefix) for prefix in ("400000", "555555") for _ in range(60)]
     shops = [(f"{rng.randrange(10**14, 10**15)}", rng.choice(["5411", "5812", "5999", "7995"])) for _ in range(18)]
     tills = {shop: [f"T{rng.randrange(10**7):07d}" for _ in range(2)] for shop, _ in shops}
-    rows, paid = [], []
+    rows: list[Row] = []
+    paid: list[tuple[str, ...]] = []
     moment = dt.datetime(2024, 1, 8, 6, 0)
     for number in range(900):
         moment += dt.timedelta(seconds=rng.expovariate(1 / 5_000))
         card, (shop, code) = rng.choice(cards), rng.choice(shops)
         refund = number > 50 and rng.random() < 0.04
         original = rng.choice(paid) if refund else None
-        card, shop, code = original[1:] if original else (card, shop, code)
+        _, card, shop, code = original if original else ("", card, shop, code)
         answer = "00" if refund else rng.choices(["00", "05", "51", "54"], [90, 4, 5, 1])[0]
         fraud = not refund and answer == "00" and rng.random() < 0.05
         back = moment + dt.timedelta(days=rng.randint(6, 40))
@@ -118,14 +119,15 @@ def haendler(path: Path) -> None:
     names = ["Müller", "Schäfer", "Groß", "Öztürk", "Weiß", "König", "Brandt", "Lange"]
     shops = [f"{name} {kind}" for name in names for kind in ("Elektro GmbH", "Mode KG")]
     goods = {shop: "Elektronik" if "Elektro" in shop else "Bekleidung" for shop in shops}
-    rows, paid = [], []
+    rows: list[Row] = []
+    paid: list[tuple[str, ...]] = []
     moment = dt.datetime(2024, 5, 6, 8, 0)
     for number in range(800):
         moment += dt.timedelta(seconds=rng.expovariate(1 / 4_000))
         person, shop = rng.choice(people), rng.choice(shops)
         refund = number > 40 and rng.random() < 0.05
         original = rng.choice(paid) if refund else None
-        person, shop = original[1:] if original else (person, shop)
+        _, person, shop = original if original else ("", person, shop)
         refused = not refund and rng.random() < 0.06
         fraud = not refund and not refused and rng.random() < 0.05
         reference = f"B{7_000_000 + number * 7}"
