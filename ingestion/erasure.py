@@ -62,6 +62,7 @@ def erase(workspace: Workspace, party: PartyRef, *, reason: str) -> Erasure:
             )
         tied = tuple(sorted(_tied_to(snapshot, PartyRef(type=party.type, key=token))))
         free = [one for one in tied if vault.hold_of(one) is None]
+        workspace.emptied_works()
         erased = vault.erase([token, *free], reason=reason)
     return Erasure(token=token, tied=tuple(free), num_originals=erased)
 

@@ -35,7 +35,9 @@ from ingestion.failpoints import failpoint
 from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.jobs.accept import Accepted, Known, accept
 from ingestion.jobs.build import Builder, Built, write_quarantine
-from ingestion.jobs.read import Reader, ReadResult, read_sources
+from ingestion.jobs.read import PARTS, Reader, ReadResult, read_sources
+from ingestion.label_rows import label_columns
+from ingestion.label_sources import LabelFile
 from ingestion.mapping import Mapping
 from ingestion.pieces import SourceFile
 from ingestion.plan import IngestPlan, plan_ingest
@@ -127,14 +129,13 @@ def ingest(
     clock.stage("start")
     needed = BYTES_A_SOURCE_BYTE * source_bytes(source)
     with disk_errors(workspace.root, needed_bytes=needed), workspace.lock(doing="the ingest"):
+        works = workspace.emptied_works()
         plan = plan_ingest(workspace, source, mapping, new_lineage=new_lineage, again=replay is not None)
         plan = plan if replay is None else replay.restrict(plan)
         decisions = tuple(DecisionLog.of(workspace).read())
         if plan.parent is not None and not plan.files and not undecided(plan.parent, decisions):
             clock.stage(None)
             return _reused(plan.parent, clock)
-        works = workspace.cache / "ingest"
-        shutil.rmtree(works, ignore_errors=True)  # of a run that was killed
         work = works / uuid.uuid4().hex[:8]  # Spark finds what it has cached by the paths in its plan
         work.mkdir(parents=True, mode=0o700)
         try:
@@ -208,11 +209,13 @@ class _Ingest:
         try:
             return self._read_files(self.plan.all_files)
         except PySparkException:
-            columns = list(self.plan.mapping.columns.values())
+            mapping = self.plan.mapping
+            of_labels = [name for each in mapping.labels if isinstance(each, LabelFile) for name in label_columns(each)]
+            columns = [*mapping.read_columns, *of_labels]
             files = tuple(without_damage(file, columns) for file in self.plan.all_files)
             if not any(file.damaged for file in files):
                 raise
-        for name in ("rows", "labels", "quarantine"):
+        for name in PARTS:
             shutil.rmtree(self.work / name)
         return self._read_files(files)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,13 @@ class Workspace:
     @property
     def cache(self) -> Path:
         return self.root / "cache"
+
+    def emptied_works(self) -> Path:
+        """The folder that ingests work in, without what a killed one has left: originals of personal values may be
+        there. For who holds the lock."""
+        works = self.cache / "ingest"
+        shutil.rmtree(works, ignore_errors=True)
+        return works
 
     @property
     def app_db(self) -> Path:

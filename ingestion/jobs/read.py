@@ -43,6 +43,8 @@ LABEL_ROWS = pa.schema(
         pa.field("source", pa.int32()),
     ]
 )
+#: Folders that a read writes.
+PARTS = ("rows", "labels", "quarantine", "originals")
 #: Rows that a file of labels holds for no source of the mapping.
 NO_SOURCE = "of no label source"
 
@@ -214,7 +216,7 @@ class Reader:
 
 def read_sources(session: SparkSession, pieces: list[Piece], reader: Reader) -> ReadResult:
     """Read all pieces, one task each. Raises what a worker refused: `DamagedFile`, `MappingError`."""
-    for name in ("rows", "labels", "quarantine", "originals"):
+    for name in PARTS:
         (Path(reader.folder) / name).mkdir(parents=True)
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

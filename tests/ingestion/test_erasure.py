@@ -47,6 +47,9 @@ def originals_left(workspace: Workspace) -> set[str]:
 
 def test_the_party_and_what_is_its_own_are_gone_for_good(workspace: Workspace) -> None:
     token = token_of(workspace, ADA)
+    left = workspace.cache / "ingest" / "1f" / "originals" / "part-00000.parquet"  # by an ingest that was killed
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"DE-ADA")
     done = erase(workspace, ADA, reason="article 17, request 12")
     assert (done.token, done.num_originals) == (token, 4)
     assert originals_left(workspace) == {"DE-BOB", "bob@example.org", "203.0.113.9", "192.0.2.44"}

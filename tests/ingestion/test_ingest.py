@@ -146,9 +146,12 @@ def test_the_same_file_again_is_nothing_to_do(
 ) -> None:
     """By file hash, without Spark; by ids, when the same rows come in another file."""
     workspace, source, first = copy_of(ingested, tmp_path), ingested[1], ingested[2]
+    left = workspace.cache / "ingest" / "1f" / "originals"
+    left.mkdir(parents=True)
     with monkeypatch.context() as patch:
         patch.setattr("ingestion.ingest.spark_session", None)  # calling it would fail
         again = run(workspace, source)
+    assert not left.exists(), "what a killed ingest left goes, also when there is nothing to do"
     assert (again.reused, again.snapshot_id, again.num_new) == (True, first.snapshot_id, 0)
     other = tmp_path / "other" / "transactions.csv"
     other.parent.mkdir()
@@ -361,10 +364,12 @@ def test_labels_without_a_transaction_and_contrary_ones_are_told(tmp_path: Path)
         label("good-0002", START + 30 * DAY, "legitimate"),
         label("nowhere", START + 30 * DAY),
         label("good-0003", START + 30 * DAY, "dubious"),
+        label("good-0004", GOOD[4]["known_at"]),
+        label("good-0005", GOOD[5]["known_at"] + 1),
     ]
     workspace = Workspace.open(tmp_path / "workspace")
     result = run(workspace, write_source(tmp_path / "source", rows, labels))
-    assert (result.num_new, result.num_duplicates, result.num_quarantined) == (400, 0, 3)
+    assert (result.num_new, result.num_duplicates, result.num_quarantined) == (400, 0, 4)
     quarantine = Snapshot.open(workspace).quarantine()
     assert quarantine is not None
     found = {(row["reason"], row["transaction_id"], row["line"]) for row in quarantine.to_pylist()}
@@ -372,9 +377,10 @@ def test_labels_without_a_transaction_and_contrary_ones_are_told(tmp_path: Path)
         ("label_conflict", "good-0002", 4),
         ("label_without_transaction", "nowhere", 5),
         ("label_unknown", "good-0003", 6),
+        ("label_before_transaction", "good-0004", 7),
     }
     explicit = [row for row in Snapshot.open(workspace).labels().to_pylist() if row["origin"] != "matured"]
-    assert sorted(row["transaction_id"] for row in explicit) == ["good-0001", "good-0002"]
+    assert sorted(row["transaction_id"] for row in explicit) == ["good-0001", "good-0002", "good-0005"]
 
 
 def test_labels_of_a_column_come_late_for_both_classes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.artifacts import read_parquet
 from ingestion.contracts import micros
-from ingestion.jobs.read import Reader
+from ingestion.jobs.read import PARTS, Reader
 from ingestion.mapping import Mapping
 from ingestion.privacy import MASKED, Tokenizer
 from ingestion.quality import REMEDIES
@@ -163,7 +163,7 @@ def quarantined(folder: Path, name: str, lines: list[bytes]) -> dict[int, dict[s
     path.write_bytes(b"\n".join(lines) + b"\n")
     file = open_file(path)
     out = folder / f"read-{path.stem}"
-    for part in ("rows", "labels", "quarantine"):
+    for part in PARTS:
         (out / part).mkdir(parents=True)
     sources = MAPPING.label_files.get(name)
     reader = Reader(
