@@ -37,7 +37,8 @@ from ingestion.workspace import Workspace
 Progress = Callable[[str, float], None]
 Step = Literal["nothing", "append", "append_all", "fresh"]
 
-#: From so many rows on, Spark's writers have made up for its start (benchmarks/graph_store.py).
+#: From so many rows on Spark writes. Provisional: where it makes up for its start was not measured on a quiet machine
+#: yet; `benchmarks/graph_store.py` prints that number of rows.
 SPARK_ROWS = 200_000
 
 
