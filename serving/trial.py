@@ -38,6 +38,8 @@ from serving.progress import StageLog
 from serving.table_profile import TableProfile, profile_table
 from serving.trial_report import TrialReport, write_trial_report
 
+#: A trial is a first look: GraphSAGE passes so often at most, where a nightly run may go on.
+MOST_EPOCHS = 4
 _ELSEWHERE = "Try the table in another folder: --workspace DIR."
 
 
@@ -177,8 +179,10 @@ def _run(
     snapshot = Snapshot.open(workspace)
     if not mapping.labels:
         return snapshot, None, None
+    train = settings.train.model_copy(update={"epochs": min(settings.train.epochs, MOST_EPOCHS)})
+    short = settings.model_copy(update={"train": train})
     try:
-        return snapshot, pipeline.train_model(workspace, stages, settings, snapshot), None
+        return snapshot, pipeline.train_model(workspace, stages, short, snapshot), None
     except DataContractError as error:
         return snapshot, None, error
 

@@ -37,7 +37,8 @@ from ingestion.workspace import Workspace
 Progress = Callable[[str, float], None]
 Step = Literal["nothing", "append", "append_all", "fresh"]
 
-#: From so many rows on, Spark's writers have made up for its start (benchmarks/graph_store.py).
+#: From so many rows on Spark writes. Provisional: where it makes up for its start was not measured on a quiet machine
+#: yet; `benchmarks/graph_store.py` prints that number of rows.
 SPARK_ROWS = 200_000
 
 
@@ -162,8 +163,8 @@ def _make_room(driver: neo4j.Driver, endpoint: Endpoint, loading: Marker, *, rep
     (is_empty,) = queries.run_read(driver, endpoint.database, queries.IS_EMPTY, {})[0]
     if not is_empty and not replace:
         raise UsageError(
-            f"The graph database at {endpoint.uri} holds something else than lineage {loading.lineage}.",
-            remedy="Name an empty database, or pass --replace to delete what it holds.",
+            f"The graph database at {endpoint.uri} holds something else than the history of {loading.snapshot_id}.",
+            remedy="Name an empty database, or run `ringfence graph load --replace`, which deletes what it holds.",
         )
     while not is_empty:
         ((deleted,),) = queries.write(driver, endpoint.database, queries.DELETE_SOME, {"limit": 10_000})

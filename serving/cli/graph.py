@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +35,33 @@ def start(
             f"{opened.secrets / 'neo4j.password'}).\nStop it with: ringfence graph stop --workspace {workspace}"
         ),
     )
+
+
+@app.command()
+def load(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    graph_uri: GraphUriOption = None,
+    spark_master: Annotated[str, typer.Option(help="Spark master, for many rows.")] = "local[2]",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete what an external database holds, if that is something else.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the graph to the newest snapshot; does nothing when it is there already.
+
+    Example: ringfence graph load --graph-uri bolt://graph.example:7687 --replace
+    """
+    from ingestion.graph.load import load_graph
+    from ingestion.snapshot import Snapshot
+    from serving.progress import StageLog
+
+    opened, settings = open_workspace(workspace, graph_uri)
+    with opened.lock(doing="this load of the graph"), StageLog().stage("graph") as stage:
+        snapshot = Snapshot.open(opened)
+        contents = load_graph(opened, snapshot, settings, master=spark_master, progress=stage, replace=replace)
+    body = asdict(contents)
+    told = f"{contents.transactions:,} transactions and {sum(contents.entities.values()):,} entities of {snapshot.id}"
+    answer(body, as_json, lambda console: console.print(f"The graph holds {told}."))
 
 
 @app.command()

@@ -90,5 +90,7 @@ def _plans_since(session: SparkSession, before: int) -> list[str]:
     session.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
     store = session._jsparkSession.sharedState().statusStore()
     number = store.executionsCount() - before
+    if number == 0:
+        return []
     executions = store.executionsList(int(before), int(number))
     return [executions.apply(at).physicalPlanDescription() for at in range(executions.size())]

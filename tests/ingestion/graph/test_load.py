@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
+from typer.testing import CliRunner
 
 from ingestion import failpoints
 from ingestion.config import Settings
@@ -26,6 +28,7 @@ from ingestion.graph.rows import ancestors
 from ingestion.graph.snapshot_store import SnapshotStore
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
+from serving.cli import app
 from tests.builders import START, Row, build_snapshot, random_rows, transaction
 from tests.graph_server import graph_settings, hostile_rows, needs_managed_server
 
@@ -206,14 +209,19 @@ class TestLoad:
         assert server.current_lineage(workspace) == "lineage-two"
         assert [path.name for path in (workspace.graph / "stores").iterdir()] == ["lineage-two"]
 
-    def test_another_database_is_loaded_over_bolt(self, lineage: Lineage) -> None:
+    def test_another_database_is_loaded_over_bolt(self, lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
         """As an external server: refused while it holds something else, emptied with `replace`, equal in the end."""
         settings = self.external(lineage)
         with pytest.raises(UsageError, match="holds something else") as caught:
             load_graph(lineage.workspace, lineage.second, settings)
-        assert "--replace" in caught.value.remedy and caught.value.exit_code == 2
-        contents = load_graph(lineage.workspace, lineage.second, settings, replace=True)
-        assert contents == SnapshotStore(lineage.second).contents()
+        assert "graph load --replace" in caught.value.remedy and caught.value.exit_code == 2
+        command = ["graph", "load", "--replace", "--json", "--workspace", str(lineage.workspace.root)]
+        monkeypatch.setenv("RINGFENCE_GRAPH_URI", str(settings.graph.uri))
+        monkeypatch.setenv("RINGFENCE_GRAPH_PASSWORD", server.ensure_running(lineage.workspace, settings).password)
+        assert Snapshot.open(lineage.workspace).id == lineage.second.id
+        said = CliRunner().invoke(app, command)
+        assert said.exit_code == 0, said.output
+        assert orjson.loads(said.stdout) == dataclasses.asdict(SnapshotStore(lineage.second).contents())
         for snapshot in (lineage.first, lineage.second):
             self.assert_equal(lineage, snapshot, settings)
 
