@@ -176,8 +176,12 @@ def shuffled_labels(rows: Sequence[Row], labels: Sequence[Row], seed: int) -> li
 def learned_precision(
     folder: Path, rows: Sequence[Row], labels: Sequence[Row], kind: type[TransactionGraph]
 ) -> tuple[float, np.ndarray]:
-    """Test AP of a GraphSAGE trained on these labels, features included, and the outcomes of the test window."""
-    snapshot = build_snapshot(Workspace.open(folder), rows, labels=labels)
+    """Test AP of a GraphSAGE trained on these labels, features included, and the outcomes of the test window.
+
+    The book's few features: among the default spec's 230 a few epochs on 4,000 rows learn nothing even of true labels,
+    and a guard without power would pass whatever leaks.
+    """
+    snapshot = build_snapshot(Workspace.open(folder), rows, labels=labels, spec="handbook")
     graph = kind(**vars(TransactionGraph.from_snapshot(snapshot)))
     train, test = (
         window_task(graph, start=START + a * DAY, end=START + b * DAY, targets_at=START + c * DAY, delay_days=7)
@@ -209,7 +213,7 @@ def test_what_is_learned_from_shuffled_labels_ranks_like_chance(tmp_path: Path) 
     rows, labels = random_rows(4_000, seed=2, fraud_rate=0.05)
     shuffles = [
         learned_precision(tmp_path / str(seed), rows, shuffled_labels(rows, labels, seed), TransactionGraph)
-        for seed in range(5)
+        for seed in range(16)
     ]
     low, high = chance_band([outcome for _, outcome in shuffles])
     assert low <= np.mean([precision for precision, _ in shuffles]) <= high
