@@ -79,9 +79,7 @@ class OnlineScorer:
         num = len(past) if up_to is None else up_to
         labels = known_by(snapshot.label_events, int(past.available_at[num - 1]) if num else None)
         self._rates = snapshot.rates
-        self._features = FeatureState.folded(
-            snapshot.spec, snapshot.feature_arrays, labels, snapshot.features(), up_to=num
-        )
+        self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, past.features, up_to=num)
         self._context = GrowingContext(past, labels, up_to=num, depth=model.largest_fanout)
         self._types = {name: code for code, name in enumerate(past.types)}
         entities = snapshot.entities()

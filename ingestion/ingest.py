@@ -33,6 +33,7 @@ from ingestion.disk import disk_errors
 from ingestion.drift import REFERENCE_DAYS, snapshot_drift
 from ingestion.errors import DataContractError
 from ingestion.failpoints import failpoint
+from ingestion.features.code import feature_code
 from ingestion.features.spec import FeatureSpec, load_spec
 from ingestion.jobs.accept import Accepted, Known, accept
 from ingestion.jobs.build import Builder, Built, write_quarantine
@@ -365,6 +366,7 @@ class _Ingest:
             "rows_hash": rows_hash,
             "sources": [*before.get("sources", []), *plan.new_sources],
             "code_version": metadata.version("ringfence"),
+            "feature_code": feature_code(),
         }
 
     def _profile(self, snapshot: Snapshot) -> None:

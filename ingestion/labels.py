@@ -63,8 +63,8 @@ def matured_labels(
     maturity: int,
     horizon: int,
 ) -> LabelEvents:
-    """The `matured` labels: legitimate at `event_time + maturity` (µs), or on arrival if that is later, unless a label
-    was known by then.
+    """The `matured` labels: legitimate at `event_time + maturity` (µs), or just after its arrival if that is later (a
+    label that is known on arrival would tell the transaction its own outcome), unless a label was known by then.
 
     Args:
         event_time: (N,) of every transaction, in sequence order; `available_at` (N,) likewise.
@@ -72,7 +72,7 @@ def matured_labels(
         labels: explicit labels.
         horizon: end of the data, µs: nothing matures after it.
     """
-    matures_at = np.maximum(event_time + maturity, available_at)
+    matures_at = np.maximum(event_time + maturity, available_at + 1)
     first_label = np.full(len(event_time), np.iinfo(np.int64).max)
     np.minimum.at(first_label, labels.position, labels.known_at)
     position = np.flatnonzero(can_mature & (matures_at <= horizon) & (first_label > matures_at))

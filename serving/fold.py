@@ -91,7 +91,7 @@ class Fold:
         """Let the event mature in due time, unless it was declined or is an alert."""
         if event.outcome == "declined" or is_alert:
             return
-        matures_at = max(event.event_time + self._maturity, event.available_at)
+        matures_at = max(event.event_time + self._maturity, event.available_at + 1)
         self._push(event.transaction_id, position, known_at=matures_at, is_fraud=False, origin=MATURED)
 
     def label(self, transaction_id: str, position: int, *, known_at: int, is_fraud: bool, origin: int) -> None:
@@ -140,7 +140,8 @@ def due_labels(snapshot: Snapshot, *, unreviewed: Collection[str] = ()) -> list[
     horizon = last_of(snapshot)[0]
     maturity = int(snapshot.manifest["label_maturity_days"]) * MICROSECONDS_PER_DAY
     explicit = np.flatnonzero((labels.origin != MATURED) & (labels.known_at > horizon))
-    maturing = _maturing(arrays.event_time + maturity, labels, arrays.outcome == "approved", horizon)
+    matures_at = np.maximum(arrays.event_time + maturity, arrays.available_at + 1)
+    maturing = _maturing(matures_at, labels, arrays.outcome == "approved", horizon)
     positions = np.concatenate([labels.position[explicit], maturing])
     ids = snapshot.transaction_ids.take(positions).to_pylist()
     due = [
@@ -155,7 +156,7 @@ def due_labels(snapshot: Snapshot, *, unreviewed: Collection[str] = ()) -> list[
     ]
     due += [
         DueLabel(
-            known_at=int(arrays.event_time[position]) + maturity,
+            known_at=int(matures_at[position]),
             transaction_id=identifier.encode(),
             origin=MATURED,
             position=int(position),

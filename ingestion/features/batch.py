@@ -275,7 +275,7 @@ class Stream:
                 out,
             )
         if len(self.motif[0]):
-            motifs.replay_motifs(*self.motif, starts, rows.rank, rows.time, rows.other, rows.brought, out)
+            motifs.replay_motifs(*self.motif, starts, rows.a, rows.rank, rows.time, rows.other, rows.brought, out)
         return out
 
     def lists(self, rows: Rows) -> Ints:

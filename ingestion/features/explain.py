@@ -115,9 +115,20 @@ def explain(spec: FeatureSpec, name: str) -> Explanation:
         unit=unit.format(**words),
         family=column.kind,
         window=_window(column),
-        missing="0" if column.kind in ("event", "motifs") else "NaN where the transaction has no such party",
+        missing=_missing(column),
         example=_example(spec, name),
     )
+
+
+def _missing(column: Column) -> str:
+    """What the feature is where there is nothing to say."""
+    if column.kind in ("event", "motifs"):
+        return "never missing"
+    no_party = "NaN where the transaction has no such party"
+    against_past = ("gap_last", "age", "amount_to_mean", "amount_to_median", "amount_to_max", "amount_z")
+    if column.statistic in against_past:
+        return f"{no_party}, and without an earlier transaction"
+    return f"{no_party}, and before the first such label" if column.statistic.endswith("_age") else no_party
 
 
 def _window(column: Column) -> str:
@@ -127,7 +138,9 @@ def _window(column: Column) -> str:
     until = "t is the event time of the scored transaction; only what became available before it counts"
     if column.kind in _LABEL_KINDS:
         until = "t is the event time of the scored transaction; a label counts by its known_at"
-    if column.kind in ("label_decays", "label_history", "history"):
+    if column.kind in ("label_decays", "label_history"):
+        return "every label known when the transaction became available, ages as of its event time"
+    if column.kind == "history":
         return f"all of the past up to t: {until}"
     return f"(t - {column.window}, t], open at its begin: {until}"
 

@@ -51,6 +51,13 @@ def add_transfer(times: Ints, others: Ints, lists: Ints, size: int, time: int, o
 
 
 @jit
+def add_transfers(times: Ints, others: Ints, lists: Ints, time: Ints, other: Ints, brought: Ints) -> None:
+    """Put transfers (M,), in the order of arrival, into an empty history with room for them."""
+    for row in range(time.shape[0]):
+        add_transfer(times, others, lists, row, time[row], other[row], brought[row])
+
+
+@jit
 def _moved(leads_to: Ints, who: int, after: int, until: int) -> bool:
     """Whether the list names `who` with a time in (after, until]."""
     for index in range(LIST):
@@ -61,7 +68,16 @@ def _moved(leads_to: Ints, who: int, after: int, until: int) -> bool:
 
 @jit
 def cycles(
-    times: Ints, others: Ints, lists: Ints, size: int, time: int, width: int, target: int, leads_to: Ints, length: int
+    times: Ints,
+    others: Ints,
+    lists: Ints,
+    size: int,
+    time: int,
+    width: int,
+    source: int,
+    target: int,
+    leads_to: Ints,
+    length: int,
 ) -> int:
     """Ways of the money back to its source S, closed by S -> target at `time`, in (time - width, time].
 
@@ -73,6 +89,8 @@ def cycles(
         if times[place] <= after:
             break
         between = others[place]
+        if between == source or target == source:
+            continue
         if length == CYCLE_2:
             count += between == target
         elif between == target:
@@ -82,14 +100,23 @@ def cycles(
         else:
             for index in range(LIST):
                 first, when = lists[place, index], lists[place, LIST + index]
-                if first != NOBODY and first != target and first != between and after < when <= times[place]:
+                apart = first != NOBODY and first != source and first != target and first != between
+                if apart and after < when <= times[place]:
                     count += _moved(leads_to, first, after, when)
     return count
 
 
 @jit
 def gathered(
-    times: Ints, others: Ints, lists: Ints, size: int, time: int, width: int, sender: int, origins: Ints
+    times: Ints,
+    others: Ints,
+    lists: Ints,
+    size: int,
+    time: int,
+    width: int,
+    target: int,
+    sender: int,
+    origins: Ints,
 ) -> int:
     """Other senders to this target in (time - width, time] with whom `sender` shares an origin: who paid both.
 
@@ -101,14 +128,15 @@ def gathered(
     for place in range(high - 1, max(high - NEWEST, 0) - 1, -1):
         if times[place] <= after:
             break
-        known = others[place] == sender
+        known = others[place] == sender or others[place] == target
         for index in range(num):
             known = known or counted[index] == others[place]
         if known:
             continue
         for index in range(LIST):
             origin, when = origins[index], origins[LIST + index]
-            if origin != NOBODY and when > after and _moved(lists[place], origin, after, time):
+            apart = origin != NOBODY and origin != sender and origin != target and origin != others[place]
+            if apart and when > after and _moved(lists[place], origin, after, time):
                 counted[num] = others[place]
                 num += 1
                 break
@@ -125,16 +153,17 @@ def motif_values(
     lists: Ints,
     size: int,
     time: int,
+    party: int,
     other: int,
     brought: Ints,
     out: Floats,
 ) -> None:
-    """Columns (F,) of one scored transfer; `statistic`, `width` and `column` (F,)."""
+    """Columns (F,) of one scored transfer of `party`; `statistic`, `width` and `column` (F,)."""
     for item in range(column.shape[0]):
         if statistic[item] == SCATTER_GATHER:
-            count = gathered(times, others, lists, size, time, width[item], other, brought)
+            count = gathered(times, others, lists, size, time, width[item], party, other, brought)
         else:
-            count = cycles(times, others, lists, size, time, width[item], other, brought, statistic[item])
+            count = cycles(times, others, lists, size, time, width[item], party, other, brought, statistic[item])
         out[column[item]] = count
 
 
@@ -162,13 +191,14 @@ def replay_motifs(
     width: Ints,
     column: Ints,
     starts: Ints,
+    party: Ints,
     rank: Ints,
     time: Ints,
     other: Ints,
     brought: Ints,
     out: Floats,
 ) -> None:
-    """Motif columns of scored rows, `out` (M, F); `brought` (M, 2 LIST) is each row's list."""
+    """Motif columns of scored rows, `out` (M, F); `party` (M,), `brought` (M, 2 LIST) is each row's list."""
     longest = 0
     for group in range(starts.shape[0] - 1):
         longest = max(longest, starts[group + 1] - starts[group])
@@ -187,6 +217,7 @@ def replay_motifs(
                     lists,
                     size,
                     time[row],
+                    party[row],
                     other[row],
                     brought[row],
                     out[row],

@@ -149,7 +149,7 @@ class FeatureState:
         for key, other, rank, brought in rows:
             party = self._party(index, key)
             if stream.makes_lists or stream.list_width:
-                self._step_lists(stream, party, transaction, other, rank, brought, values, lists)
+                self._step_lists(stream, key, party, transaction, other, rank, brought, values, lists)
             else:
                 self._step_values(stream, party, transaction, other, rank, carried, values)
         if rows and any(rank != PAST_ROW for _, _, rank, _ in rows):
@@ -189,6 +189,7 @@ class FeatureState:
     def _step_lists(
         self,
         stream: Stream,
+        key: tuple[int, int],
         party: PartyHistory,
         transaction: OnlineTransaction,
         other: int,
@@ -204,7 +205,16 @@ class FeatureState:
             motifs.newest_others(times, others, party.size, transaction.event_time, lists[stream.role])
         elif rank == SCORED_ROW:
             motifs.motif_values(
-                *stream.motif, times, others, party.lists, party.size, transaction.event_time, other, brought, values
+                *stream.motif,
+                times,
+                others,
+                party.lists,
+                party.size,
+                transaction.event_time,
+                key[0],
+                other,
+                brought,
+                values,
             )
         else:
             if party.size == len(times):
@@ -320,26 +330,26 @@ class Past:
 
 @dataclass(frozen=True)
 class _Finder:
-    """Rows by party: `order` sorts them by party, `keys` are the parties in that order."""
+    """Rows by party: `order` sorts them by party, `codes` are the parties in that order."""
 
     order: Ints
-    keys: Ints
+    codes: Ints
+    is_pair: bool
 
     @classmethod
     def of(cls, role: str, entity: Ints, roles: Sequence[str]) -> _Finder:
         """Rows of `entity` (N, R) by the party whose history they belong to in a stream of this role."""
         at = {SOURCE_IN: 1, TARGET_IN: 1, TARGET_OUT: 0, PAIR: 0}.get(role)
-        keys = entity[:, list(roles).index(role) if at is None else at]
+        codes = entity[:, list(roles).index(role) if at is None else at]
         if role == PAIR:
-            keys = pair_code(keys, entity[:, 1])
-        order = np.argsort(keys, kind="stable")
-        return cls(order, keys[order])
+            codes = pair_code(codes, entity[:, 1])
+        order = np.argsort(codes, kind="stable")
+        return cls(order, codes[order], role == PAIR)
 
     def rows(self, key: tuple[int, int]) -> Ints:
         """Indices of a party's rows."""
-        code = key[0] if key[1] == 0 else int(pair_code(np.asarray([key[0]]), np.asarray([key[1]]))[0])
-        codes = [key[0], code] if key[1] == 0 else [code]
-        low, high = np.searchsorted(self.keys, [codes[-1], codes[-1] + 1])
+        code = key[0] << 32 | key[1] if self.is_pair else key[0]
+        low, high = np.searchsorted(self.codes, [code, code + 1])
         return self.order[low:high]
 
 
@@ -383,17 +393,9 @@ def _fill(stream: Stream, party: PartyHistory, rows: Rows, currencies: Sequence[
 
 
 def _fill_lists(party: PartyHistory, rows: Rows) -> None:
-    for row in range(len(rows)):
-        motifs.add_transfer(
-            party.activity.times,
-            party.activity.others,
-            party.lists,
-            party.size,
-            rows.time[row],
-            rows.other[row],
-            rows.brought[row],
-        )
-        party.size += 1
+    """Put a party's own rows into its lists."""
+    motifs.add_transfers(party.activity.times, party.activity.others, party.lists, rows.time, rows.other, rows.brought)
+    party.size = len(rows)
 
 
 def _rows_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ingestion.contracts import (
     TRANSACTION_AT_REST,
 )
 from ingestion.features import job as feature_job
+from ingestion.features.code import feature_code
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.accept import Accepted, Known
 from ingestion.jobs.base_amounts import in_base_currency, with_base_amounts
@@ -237,7 +237,7 @@ class Builder:
         None stay when the spec, the base currency or the code changed.
         """
         parent = self.parent
-        if parent is None or parent.spec != self.spec or parent.manifest["code_version"] != version("ringfence"):
+        if parent is None or parent.spec != self.spec or parent.manifest.get("feature_code") != feature_code():
             return 0
         if parent.manifest.get("base_currency") != self._base:
             return 0

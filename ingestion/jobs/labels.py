@@ -49,7 +49,7 @@ def without_transaction(labels: DataFrame, transactions: DataFrame) -> DataFrame
 
 
 def _matured(given: DataFrame, due: DataFrame, maturity: int, horizon: int) -> DataFrame:
-    matures_at = F.greatest(F.unix_micros("event_time") + F.lit(maturity), F.unix_micros("available_at"))
+    matures_at = F.greatest(F.unix_micros("event_time") + F.lit(maturity), F.unix_micros("available_at") + F.lit(1))
     of_transactions = given.where(F.col("position").isNotNull())
     first = of_transactions.groupBy("position").agg(F.min(F.unix_micros("known_at")).alias("first_label"))
     open_until_then = F.col("first_label").isNull() | (F.col("first_label") > F.col("matures_at"))

@@ -57,7 +57,7 @@ def test_a_label_known_exactly_at_maturity_stops_it() -> None:
     assert matured.position.tolist() == []
 
 
-def test_what_arrives_after_its_maturity_matures_on_arrival() -> None:
+def test_what_arrives_after_its_maturity_matures_just_after_its_arrival() -> None:
     matured = matured_labels(
         event_time=np.array([0]),
         available_at=np.array([30]),
@@ -66,4 +66,4 @@ def test_what_arrives_after_its_maturity_matures_on_arrival() -> None:
         maturity=10,
         horizon=50,
     )
-    assert matured.known_at.tolist() == [30]
+    assert matured.known_at.tolist() == [31]

@@ -241,16 +241,16 @@ class Oracle:
             payers = set()
             for i in received:
                 payer = int(history.entity[i, 0])
-                if history.event_time[i] > after and payer != source:
+                if history.event_time[i] > after and payer not in (source, target):
                     theirs = self.listed("source_in", i)
                     if any(theirs.get(one, -1) > after and when > after for one, when in origins.items()
-                           if theirs.get(one, after) <= time):  # fmt: skip
+                           if one not in (source, target, payer) and theirs.get(one, after) <= time):  # fmt: skip
                         payers.add(payer)
             return len(payers)
         paid = self.listed("target_out", row)
         count = 0
         for item in self.past("source_in", row, with_self=False)[-motifs.NEWEST :]:
-            if item.time <= after:
+            if item.time <= after or source in (target, item.other):
                 continue
             if statistic == "cycle_2":
                 count += item.other == target
@@ -260,6 +260,6 @@ class Oracle:
                 count += after < paid.get(item.other, after) <= item.time
             else:
                 for first, when in self.listed("source_in", item.row).items():
-                    if first not in (target, item.other) and after < when <= item.time:
+                    if first not in (source, target, item.other) and after < when <= item.time:
                         count += after < paid.get(first, after) <= when
         return count

@@ -11,15 +11,18 @@ from graphml.online import known_by
 from ingestion.features.state import FeatureState, OnlineTransaction
 from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
+from tests.ingestion.features.online import unequal
+from tests.ingestion.features.test_kernels import EVERYTHING, small_history
+from tests.leakage.histories import features
 
 
 @pytest.mark.parametrize("up_to", [0, 1, 250, 400])
 def test_folded_is_stepped(tmp_path: Path, up_to: int) -> None:
     rows, labels = random_rows(400, seed=3, days=30)
     snapshot = build_snapshot(Workspace.open(tmp_path), rows, labels=labels)
-    arrays, features = snapshot.arrays, snapshot.features()
+    arrays, matrix = snapshot.arrays, snapshot.features()
     time = int(arrays.available_at[up_to - 1]) if up_to else None
-    state = FeatureState.folded(snapshot.spec, arrays, known_by(snapshot.label_events, time), features, up_to=up_to)
+    state = FeatureState.folded(snapshot.spec, arrays, known_by(snapshot.label_events, time), matrix, up_to=up_to)
     events = snapshot.label_events
     due = [i for i in range(len(events.known_at)) if time is None or events.known_at[i] > time]
     for position in range(up_to, len(arrays)):
@@ -41,8 +44,18 @@ def test_folded_is_stepped(tmp_path: Path, up_to: int) -> None:
                 parties=parties(arrays, position),
             )
         )
-        assert found.tobytes() == features[position].tobytes()
-    assert np.isnan(features).any()  # absent parties were there
+        assert found.tobytes() == matrix[position].tobytes()
+    assert np.isnan(matrix).any()  # absent parties were there
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("up_to", [0, 60, 140])
+def test_folded_where_ends_share_ids_and_one_is_0(seed: int, up_to: int) -> None:
+    """Dense ids begin at 0, and whoever has it may be a payee: a pair with it is a pair all the same."""
+    history = small_history(160, seed)
+    assert (history.entity[:, 1] == 0).any()
+    matrix = features(history, EVERYTHING)
+    assert unequal(history, matrix, begin=up_to, end=len(history), spec=EVERYTHING) == 0
 
 
 def parties(arrays, position: int) -> dict[str, int]:
