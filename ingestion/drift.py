@@ -98,7 +98,7 @@ def population_stability_index(reference: Values, current: Values) -> float:
     """PSI of counts over the same bins, (B,) each; half a row is added to every bin.
 
     >>> round(population_stability_index(np.array([50, 50]), np.array([80, 20])), 3)
-    0.408
+    0.406
     """
     p = (reference + 0.5) / (reference.sum() + 0.5 * len(reference))
     q = (current + 0.5) / (current.sum() + 0.5 * len(current))

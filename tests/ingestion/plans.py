@@ -57,7 +57,7 @@ def watched(session: SparkSession) -> Iterator[Watched]:
     store = session._jsparkSession.sharedState().statusStore()
     mode = session.conf.get("spark.sql.ui.explainMode")
     session.conf.set("spark.sql.ui.explainMode", "simple")
-    before = store.executionsCount()
+    before = _newest(store)
     seen = Watched()
     collect, to_arrow = DataFrame.collect, DataFrame.toArrow
 
@@ -89,8 +89,12 @@ def watched(session: SparkSession) -> Iterator[Watched]:
 def _plans_since(session: SparkSession, before: int) -> list[str]:
     session.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
     store = session._jsparkSession.sharedState().statusStore()
-    number = store.executionsCount() - before
-    if number == 0:
-        return []
-    executions = store.executionsList(int(before), int(number))
-    return [executions.apply(at).physicalPlanDescription() for at in range(executions.size())]
+    executions = store.executionsList()
+    found = [executions.apply(at) for at in range(executions.size())]
+    return [each.physicalPlanDescription() for each in found if each.executionId() > before]
+
+
+def _newest(store: Any) -> int:
+    """Id of the newest execution: the store keeps only so many, so their number is no place in time."""
+    executions = store.executionsList()
+    return max((int(executions.apply(at).executionId()) for at in range(executions.size())), default=-1)
