@@ -240,6 +240,8 @@ class Stream:
             np.asarray([micros(width) for width in half_lives], np.float64),
             len(self.carried),
             int(self.counts_self),
+            int(any(column.statistic in (MONEY[6], *MONEY[7:]) for column in self.columns)),
+            int(any(column.statistic == "amount_to_median" for column in self.columns)),
             section(ACTIVITY),
             section(MONEY),
             section(LABELS),

@@ -94,13 +94,16 @@ class Section(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What one stream computes. `counts_self`: 1 when the scored event is in its own windows."""
+    """What one stream computes. `counts_self`: 1 when the scored event is in its own windows; `wants_past` and
+    `wants_median`: 1 when an amount is put against those before it, and against their median."""
 
     widths: Ints
     label_widths: Ints
     half_lives: Doubles
     num_carried: int
     counts_self: int
+    wants_past: int
+    wants_median: int
     activity: Section
     money: Section
     labels: Section
@@ -312,11 +315,13 @@ def money_values(
     """Amount columns of a scored event, in major units (`scale` minor units each). `past` comes of `past_amounts`."""
     times, section = history.times, plan.money
     high = first_after(times, size, time)
+    window, low = -1, 0
     for item in range(section.column.shape[0]):
         statistic, at = section.statistic[item], section.at[item]
         value = 0.0
         if statistic <= 6:
-            low = first_after(times, size, time - plan.widths[at])
+            if at != window:
+                window, low = at, first_after(times, size, time - plan.widths[at])
             count = high - low
             if count > 0:
                 total = history.sums[high] - history.sums[low]
@@ -418,12 +423,6 @@ def label_values(plan: Plan, history: Labels, size: int, time: int, out: Floats)
             passed = max(time - history.times[size - 1], 0)
             value = marks[MARKS + (statistic - 14) * num + at] * _decay(passed, plan.half_lives[at])
         out[section.column[item]] = value
-
-
-@jit
-def wants(section: Section, statistic: int) -> bool:
-    """Whether a statistic is among a section's columns."""
-    return bool(np.any(section.statistic == statistic))
 
 
 @jit
@@ -611,7 +610,10 @@ def step_money(
     if rank == PAST_ROW:
         add_money(history, size, time, amount, 0)
         return size + 1
-    past_amounts(history, size, time, amount, wants(plan.money, 8), past)
+    if plan.wants_past:
+        past_amounts(history, size, time, amount, plan.wants_median == 1, past)
+    else:
+        past[4] = 0.0
     if rank == SCORED_ROW:
         money_values(plan, history, size, past, time, amount, scale, out)
         return size
