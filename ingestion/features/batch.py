@@ -94,13 +94,6 @@ class LabelRows:
         """Labels of several parts."""
         return cls(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
-    @classmethod
-    def none(cls, num_roles: int) -> LabelRows:
-        """No labels."""
-        empty = np.empty(0, np.int64)
-        entity = np.empty((0, num_roles), np.int64)
-        return cls(position=empty, known_at=empty, is_fraud=empty, unusual=empty, entity=entity)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:

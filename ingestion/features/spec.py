@@ -12,7 +12,7 @@ whether the amount of a labelled transaction was unusual for its source (`unexpl
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -182,11 +182,6 @@ class FeatureSpec:
             event=self.event,
             families=tuple(family for family in kept if family.kind != "near" or family.of),
         )
-
-    def without(self, kinds: Iterable[str]) -> FeatureSpec:
-        """The spec without some kinds of families, for ablations."""
-        left_out = set(kinds)
-        return replace(self, families=tuple(family for family in self.families if family.kind not in left_out))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a manifest; `from_dict` reads it back."""

@@ -20,7 +20,6 @@ from ingestion.graph.store import (
     MAX_LIMIT,
     MAX_NODES,
     MAX_TRANSACTIONS,
-    Capped,
     GraphContents,
     GraphLink,
     GraphNode,
@@ -28,7 +27,6 @@ from ingestion.graph.store import (
     GraphTransaction,
     GraphUse,
     Neighborhood,
-    Ring,
     Rings,
     SharedIdentifier,
     SharedIdentifiers,
@@ -159,15 +157,7 @@ class Neo4jStore:
             steps=lambda keys: self._steps(keys, as_of),
             num_links=lambda keys: self._num_links(keys, as_of),
         )
-        return GraphPath(
-            a=a,
-            b=b,
-            as_of=as_of,
-            nodes=tuple(PartyRef.parse(key) for key in found.entities),
-            steps=tuple(found.steps),
-            skipped=_capped(found.skipped),
-            is_complete=found.is_complete,
-        )
+        return found.answer(a, b, as_of=as_of)
 
     def shared_identifiers(self, ref: PartyRef, *, as_of: int, limit: int = 50) -> SharedIdentifiers:
         """See `GraphStore`."""
@@ -205,16 +195,7 @@ class Neo4jStore:
             moves=lambda keys, outward: self._moves(keys, as_of, outward),
             in_time_order=in_time_order,
         )
-        return Rings(
-            center=ref,
-            as_of=as_of,
-            rings=tuple(
-                Ring(entities=tuple(map(PartyRef.parse, entities)), transactions=tuple(transactions))
-                for entities, transactions in found.rings
-            ),
-            capped=_capped(found.capped),
-            is_complete=found.is_complete,
-        )
+        return found.answer(ref, as_of=as_of)
 
     def warm_up(self) -> None:
         """Have every read planned, so that the first one that somebody waits for is as fast as the next."""
@@ -341,10 +322,6 @@ def _use(user: str, used: str, first_known_at: int) -> GraphUse:
 def _link(row: Sequence[Any]) -> GraphLink:
     a, b, rule, identifier, known_at = row
     return GraphLink(a=PartyRef.parse(a), b=PartyRef.parse(b), rule=rule, identifier=identifier, known_at=known_at)
-
-
-def _capped(totals: dict[str, int]) -> tuple[Capped, ...]:
-    return tuple(Capped(ref=PartyRef.parse(key), total=totals[key]) for key in sorted(totals))
 
 
 def _transaction(row: Sequence[Any]) -> GraphTransaction:

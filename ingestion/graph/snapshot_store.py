@@ -24,14 +24,12 @@ from ingestion.graph.store import (
     MAX_LIMIT,
     MAX_NODES,
     MAX_TRANSACTIONS,
-    Capped,
     GraphContents,
     GraphNode,
     GraphPath,
     GraphTransaction,
     GraphUse,
     Neighborhood,
-    Ring,
     Rings,
     SharedIdentifier,
     SharedIdentifiers,
@@ -152,16 +150,7 @@ class SnapshotStore:
             steps=lambda keys: {key: self._steps(key, as_of) for key in keys},
             num_links=lambda keys: self._num_links(keys, as_of),
         )
-        return GraphPath(
-            a=a,
-            b=b,
-            as_of=as_of,
-            nodes=tuple(PartyRef.parse(key) for key in found.entities),
-            steps=tuple(found.steps),
-            skipped=_capped(found.skipped),
-            is_complete=found.is_complete,
-            stale=self._stale,
-        )
+        return found.answer(a, b, as_of=as_of, stale=self._stale)
 
     def shared_identifiers(self, ref: PartyRef, *, as_of: int, limit: int = 50) -> SharedIdentifiers:
         """See `GraphStore`."""
@@ -197,17 +186,7 @@ class SnapshotStore:
             moves=lambda keys, outward: {key: self._moves(key, as_of, outward) for key in keys},
             in_time_order=in_time_order,
         )
-        return Rings(
-            center=ref,
-            as_of=as_of,
-            rings=tuple(
-                Ring(entities=tuple(map(PartyRef.parse, entities)), transactions=tuple(transactions))
-                for entities, transactions in found.rings
-            ),
-            capped=_capped(found.capped),
-            is_complete=found.is_complete,
-            stale=self._stale,
-        )
+        return found.answer(ref, as_of=as_of, stale=self._stale)
 
     def canonical_hash(self) -> str:
         """See `GraphStore`."""
@@ -341,10 +320,6 @@ class SnapshotStore:
             parties=tuple(self._ref(dense) for dense in others if dense >= 0),
             **text,
         )
-
-
-def _capped(totals: dict[str, int]) -> tuple[Capped, ...]:
-    return tuple(Capped(ref=PartyRef.parse(key), total=totals[key]) for key in sorted(totals, key=str.encode))
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

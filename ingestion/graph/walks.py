@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ingestion.contracts import PartyRef
 from ingestion.graph import store
-from ingestion.graph.store import GraphLink, GraphTransaction, GraphUse
+from ingestion.graph.store import Capped, GraphLink, GraphPath, GraphTransaction, GraphUse, Ring, Rings
 
 Step = GraphTransaction | GraphUse | GraphLink
 #: Steps from each of some entities, at most `store.HUB_LINKS` newest of each kind.
@@ -31,6 +32,19 @@ class FoundPath:
     steps: list[Step]
     skipped: dict[str, int]
     is_complete: bool
+
+    def answer(self, a: PartyRef, b: PartyRef, *, as_of: int, stale: bool = False) -> GraphPath:
+        """As a store answers it."""
+        return GraphPath(
+            a=a,
+            b=b,
+            as_of=as_of,
+            nodes=tuple(PartyRef.parse(key) for key in self.entities),
+            steps=tuple(self.steps),
+            skipped=_capped(self.skipped),
+            is_complete=self.is_complete,
+            stale=stale,
+        )
 
 
 def find_path(start: str, goal: str, max_hops: int, *, steps: Steps, num_links: NumLinks) -> FoundPath:
@@ -163,6 +177,20 @@ class FoundRings:
     capped: dict[str, int]
     is_complete: bool
 
+    def answer(self, center: PartyRef, *, as_of: int, stale: bool = False) -> Rings:
+        """As a store answers it."""
+        return Rings(
+            center=center,
+            as_of=as_of,
+            rings=tuple(
+                Ring(entities=tuple(map(PartyRef.parse, entities)), transactions=tuple(transactions))
+                for entities, transactions in self.rings
+            ),
+            capped=_capped(self.capped),
+            is_complete=self.is_complete,
+            stale=stale,
+        )
+
 
 def find_rings(center: str, max_length: int, limit: int, *, moves: Moves, in_time_order: bool) -> FoundRings:
     """Look half the way outward and half the way inward, then join; see `Rings`."""
@@ -214,3 +242,7 @@ def _newest_chain(choices: list[list[GraphTransaction]]) -> list[GraphTransactio
             return None
         chain.append(max(fitting, key=lambda move: (move.event_time, move.transaction_id)))
     return chain[::-1]
+
+
+def _capped(totals: Mapping[str, int]) -> tuple[Capped, ...]:
+    return tuple(Capped(ref=PartyRef.parse(key), total=totals[key]) for key in sorted(totals))

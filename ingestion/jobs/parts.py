@@ -6,6 +6,7 @@ single partition: rows go to partitions by bounds of a time, found from a sample
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -85,6 +86,9 @@ def write_parts(
         yield pa.RecordBatch.from_arrays([pa.array([part], pa.int32()), pa.array([num_rows])], schema=_WRITTEN_ARROW)
 
     written = rows.mapInArrow(write, _WRITTEN).collect()
+    for folder, _ in outputs:
+        for left in folder.glob(".part-*"):  # of a task that died
+            left.unlink(missing_ok=True)
     if not written:  # Spark gives an empty table no partition at all
         _write_part(iter(()), targets, first)
     before = tuple(pq.read_metadata(outputs[0][0] / part_name(index)).num_rows for index in range(first))
@@ -117,12 +121,13 @@ def _part(written: Row) -> int:
 
 
 def _write_part(batches: Batches, targets: Sequence[tuple[str, pa.Schema]], part: int) -> int:
+    """Write one part of each target. It appears whole: Spark may run a task twice at once, and a link to a parent's
+    file must never be written through."""
     paths = [Path(folder) / part_name(part) for folder, _ in targets]
-    for path in paths:
-        path.unlink(missing_ok=True)  # a link to a parent's file must never be written through
+    asides = [path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}") for path in paths]
     writers = [
-        pq.ParquetWriter(path, schema, write_page_checksum=True, compression="zstd", compression_level=1)
-        for path, (_, schema) in zip(paths, targets, strict=True)
+        pq.ParquetWriter(aside, schema, write_page_checksum=True, compression="zstd", compression_level=1)
+        for aside, (_, schema) in zip(asides, targets, strict=True)
     ]
     num_rows = 0
     for batch in batches:
@@ -130,8 +135,9 @@ def _write_part(batches: Batches, targets: Sequence[tuple[str, pa.Schema]], part
         for writer in writers:
             writer.write_table(conform(table, writer.schema))
         num_rows += batch.num_rows
-    for writer in writers:
+    for writer, aside, path in zip(writers, asides, paths, strict=True):
         writer.close()
+        aside.replace(path)
     return num_rows
 
 

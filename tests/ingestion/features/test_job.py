@@ -9,43 +9,13 @@ import numpy as np
 import pytest
 
 from ingestion.features.spec import FeatureSpec, load_spec
-from ingestion.features.state import FeatureState, OnlineTransaction
+from ingestion.features.state import FeatureState
+from tests.ingestion.features.online import fed
 from tests.ingestion.features.spark_features import spark_features
-from tests.leakage.histories import CURRENCIES, ROLES, SPEC, Floats, History, features, random_history
+from tests.leakage.histories import ROLES, SPEC, features, random_history
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-def stepped(history: History, spec: FeatureSpec) -> Floats:
-    """(N, F) by the online state, labels and transactions fed in the order of the sequence."""
-    state, rows, label = FeatureState(spec), [], 0
-    parties = [
-        {role: int(entity) for role, entity in zip(ROLES, entities, strict=True) if entity >= 0}
-        for entities in history.entity
-    ]
-    for position in range(len(history)):
-        while label < len(history.label_known_at) and history.label_known_at[label] <= history.available_at[position]:
-            state.observe_label(
-                int(history.label_position[label]),
-                parties[history.label_position[label]],
-                known_at=int(history.label_known_at[label]),
-                is_fraud=bool(history.label_is_fraud[label]),
-            )
-            label += 1
-        rows.append(
-            state.observe_transaction(
-                OnlineTransaction(
-                    event_time=int(history.event_time[position]),
-                    amount_minor=int(history.amount_minor[position]),
-                    currency=CURRENCIES[history.currency[position]],
-                    kind=history.kind[position],
-                    outcome=history.outcome[position],
-                    parties=parties[position],
-                )
-            )
-        )
-    return np.stack(rows)
 
 
 @pytest.mark.spark
@@ -56,7 +26,7 @@ def test_spark_arrays_and_online_agree_bit_for_bit(spark: SparkSession, tmp_path
     found = spark_features(spark, history, spec, tmp_path / "features", rows_a_part=700)
     assert len(list((tmp_path / "features").iterdir())) == 3
     assert found.tobytes() == features(history, spec).tobytes()
-    assert found.tobytes() == stepped(history, spec).tobytes()
+    assert found.tobytes() == fed(FeatureState(spec), history, begin=0, end=len(history)).tobytes()
     assert np.isnan(found).any() == (spec is SPEC)
 
 
