@@ -144,9 +144,9 @@ def random_table(num_rows: int, folder: Path) -> Parts:
 def our_features(session: SparkSession, parts: Parts, out: Path) -> None:
     """The Spark job for SPEC, written as parts."""
     job = FeatureJob(
-        spec=SPEC, roles=ROLES, currencies=("EUR",), num_rows=parts.total, folder=out, work=out.with_suffix(".work")
+        spec=SPEC, roles=ROLES, currencies=("EUR",), transactions=parts, folder=out, work=out.with_suffix(".work")
     )
-    values, make = job.values(session, parts.numbered(session, "position"), session.createDataFrame([], LABELS))
+    values, make = job.values(session, session.createDataFrame([], LABELS))
     write_parts(values, [(out, wide_schema(SPEC))], make=make)
 
 

@@ -14,8 +14,11 @@ except ImportError:  # the base installation has no numba: slower, same answer
 
 
 def jit(function: Function) -> Function:
-    """Compile a kernel on plain arrays, cached on disk beside its module."""
+    """Compile a kernel on plain arrays, cached on disk beside its module, and into those that call it.
+
+    Kernels guard their divisions: where numba would have to raise, they would only be slower (by half).
+    """
     if numba is None:
         return function
-    compiled: Function = numba.njit(cache=True, nogil=True)(function)
+    compiled: Function = numba.njit(cache=True, nogil=True, forceinline=True, error_model="numpy")(function)
     return compiled

@@ -48,6 +48,21 @@ def unpacked(batches: Batches) -> Iterator[Any]:
             yield pickle.loads(content.as_buffer())  # noqa: S301 - of our own job
 
 
+def narrow(values: Ints) -> NDArray[Any]:
+    """The same integers (M,) in fewer bytes: one (1,) where all are equal, else the smallest type that holds them."""
+    if len(values) == 0:
+        return values
+    low, high = values.min(), values.max()
+    if low == high:
+        return values[:1]
+    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+
+
+def widened(values: NDArray[Any], num: int) -> Ints:
+    """What `narrow` was given, (num,)."""
+    return values.astype(np.int64) if len(values) == num else np.full(num, values[0], np.int64)
+
+
 def split(targets: NDArray[Any]) -> Iterator[tuple[int, Ints]]:
     """Each target in (M,) small numbers, with the rows that go there, in their order."""
     if len(targets) == 0:

@@ -94,14 +94,16 @@ class Section(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What one stream computes. `counts_self`: 1 when the scored event is in its own windows; `wants_past` and
-    `wants_median`: 1 when an amount is put against those before it, and against their median."""
+    """What one stream computes. `counts_self`: 1 when the scored event is in its own windows; `wants_ratio`: 1
+    when counts are put against those of the longest window; `wants_past` and `wants_median`: 1 when an amount is put
+    against those before it, and against their median. Columns of one window come together."""
 
     widths: Ints
     label_widths: Ints
     half_lives: Doubles
     num_carried: int
     counts_self: int
+    wants_ratio: int
     wants_past: int
     wants_median: int
     activity: Section
@@ -234,14 +236,15 @@ def activity_values(plan: Plan, history: Activity, size: int, before: int, time:
     longest = 0
     for index in range(plan.widths.shape[0]):
         longest = max(longest, plan.widths[index])
-    in_longest = high - first_after(times, size, time - longest)
-    section = plan.activity
+    in_longest = high - first_after(times, size, time - longest) if plan.wants_ratio else 0
+    section, cut, low = plan.activity, -1, 0
     for item in range(section.column.shape[0]):
         statistic, at = section.statistic[item], section.at[item]
         value = np.nan
         if statistic <= 3 or statistic == 8:
             window = at % max(plan.widths.shape[0], 1)
-            low = first_after(times, size, time - plan.widths[window])
+            if window != cut:
+                cut, low = window, first_after(times, size, time - plan.widths[window])
             count = high - low
             if statistic == 0:
                 value = float(count)

@@ -10,25 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.features import motifs
-from ingestion.features.batch import Events, LabelRows, Stream, carried_values
+from ingestion.features.batch import LabelRows, Stream, carried_values
 from ingestion.features.kernels import Doubles, Floats, Ints
 from ingestion.features.spec import IS_UNUSUAL, FeatureSpec
 from ingestion.jobs.parts import part_name
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventBlock:
-    """Transactions of one part: position (M,), transaction ids, own features (M, E); `events` where a second round
-    needs them."""
-
-    position: Ints
-    ids: pa.Array
-    own: Floats
-    events: Events | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +30,13 @@ class ValueBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """N consecutive transactions: `matrix` (N, F) float32 with NaN where the second round comes; `lists` (N, 2 LIST)
-    by role of the stream that made them."""
+    """N consecutive transactions from position `base` on: `matrix` (N, F) float32 with NaN where the second round
+    comes; `lists` (N, 2 LIST) by role of the stream that made them."""
 
-    number: int
-    ids: pa.Array
+    base: int
     matrix: Floats
-    events: Events | None
     labels: LabelRows | None
     lists: dict[str, Ints]
-
-    @property
-    def base(self) -> int:
-        """Position of the first transaction."""
-        assert self.events is not None, "parts of a spec with a second round hold their events"
-        return int(self.events.position[0])
 
     def carried(self, spec: FeatureSpec, names: Sequence[str]) -> Doubles:
         """(N, C) values that the transactions bring along."""
@@ -70,36 +50,28 @@ class Part:
         return replace(self.labels, unusual=unusual.astype(np.int64))
 
     @classmethod
-    def of(cls, spec: FeatureSpec, streams: Sequence[Stream], found: Sequence[Any], *, rows_a_part: int) -> Part:
-        """A part from its blocks, in any order."""
-        own = sorted((block for block in found if isinstance(block, EventBlock)), key=lambda block: block.position[0])
-        position = np.concatenate([block.position for block in own])
-        order = np.argsort(position, kind="stable")
-        base = int(position[order[0]])
-        assert int(position[order[-1]]) == base + len(order) - 1, "positions of a part have no gap"
-        matrix = np.full((len(order), len(spec.names)), np.nan, np.float32, order="F")
-        matrix[:, : len(spec.event)] = np.concatenate([block.own for block in own])[order]
-        lists = {item.role: np.full((len(order), 2 * motifs.LIST), -1) for item in streams if item.makes_lists}
+    def of(cls, spec: FeatureSpec, streams: Sequence[Stream], found: Sequence[Any], *, base: int, own: Floats) -> Part:
+        """A part from its transactions' own features (N, E) and its blocks, in any order."""
+        num = len(own)
+        matrix = np.full((num, len(spec.names)), np.nan, np.float32, order="F")
+        matrix[:, : len(spec.event)] = own
         known = [block for block in found if isinstance(block, LabelRows)]
-        events = [block.events for block in own if block.events is not None]
         part = cls(
-            number=base // rows_a_part,
-            ids=pa.concat_arrays([block.ids for block in own]).take(pa.array(order)),
+            base=base,
             matrix=matrix,
-            events=Events.join(events).take(order) if events else None,
             labels=LabelRows.join(known) if known else None,
-            lists=lists,
+            lists={item.role: np.full((num, 2 * motifs.LIST), -1) for item in streams if item.makes_lists},
         )
-        part.fill(spec, streams, found, base=base)
+        part.fill(spec, streams, found)
         return part
 
-    def fill(self, spec: FeatureSpec, streams: Sequence[Stream], found: Sequence[Any], *, base: int) -> None:
-        """Put the values and lists of blocks into place; `base` is the first position."""
+    def fill(self, spec: FeatureSpec, streams: Sequence[Stream], found: Sequence[Any]) -> None:
+        """Put the values and lists of blocks into place."""
         place = {name: index for index, name in enumerate(spec.names)}
         for block in found:
             if not isinstance(block, ValueBlock):
                 continue
-            stream, rows = streams[block.stream], block.position - base
+            stream, rows = streams[block.stream], block.position - self.base
             if stream.makes_lists:
                 self.lists[stream.role][rows] = block.values
             for at, name in enumerate(stream.names):
@@ -118,22 +90,22 @@ class FirstRound:
     work: Path
     first_part: int
 
-    def write(self, part: Part) -> None:
+    def write(self, number: int, part: Part) -> None:
         """Keep one part; a part that is written again takes the place of the former."""
-        if part.number >= self.first_part:
-            self._put(self._matrix(part.number), lambda file: np.save(file, part.matrix))
-        rest = (part.ids, part.events, part.labels, part.lists)
-        self._put(self._rest(part.number), lambda file: pickle.dump(rest, file, protocol=5))
+        if number >= self.first_part:
+            self._put(self._matrix(number), lambda file: np.save(file, part.matrix))
+        rest = (part.base, len(part.matrix), part.labels, part.lists)
+        self._put(self._rest(number), lambda file: pickle.dump(rest, file, protocol=5))
 
     def read(self, number: int) -> Part:
         """One part; its matrix may be changed, the file stays as it is."""
         with self._rest(number).open("rb") as file:
-            ids, events, labels, lists = pickle.load(file)  # noqa: S301 - of our own job
+            base, num_rows, labels, lists = pickle.load(file)  # noqa: S301 - of our own job
         if number >= self.first_part:
             matrix = np.load(self._matrix(number), mmap_mode="c")
         else:
-            matrix = self._kept_columns(number, len(ids))
-        return Part(number=number, ids=ids, matrix=matrix, events=events, labels=labels, lists=lists)
+            matrix = self._kept_columns(number, num_rows)
+        return Part(base=base, matrix=matrix, labels=labels, lists=lists)
 
     def _kept_columns(self, number: int, num_rows: int) -> Floats:
         """(N, F) what the second round needs of a part whose features are there already; NaN elsewhere."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,10 @@ from ingestion.features.batch import (
 )
 from ingestion.features.blocks import Batches
 from ingestion.features.kernels import Doubles, Floats, Ints
-from ingestion.features.rounds import EventBlock, FirstRound, Part, ValueBlock
+from ingestion.features.rounds import FirstRound, Part, ValueBlock
 from ingestion.features.spec import SOURCE_IN, TARGET_OUT, FeatureSpec
+from ingestion.jobs.base_amounts import in_base_currency
+from ingestion.jobs.parts import Parts
 from ingestion.money import exponent
 
 #: Rows of one part of the matrix: it is held in memory.
@@ -37,15 +39,19 @@ ROWS_A_PART = 131_072
 _ROWS_A_TASK = 1_000_000
 _CHUNK = 65_536
 _DECLINED = "declined"
+_OWN = ("event_time", "amount_minor", "currency", "kind", "outcome")
 _KEPT = pa.schema([("part", pa.int32())])
 _MIX, _MIX_PAIR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureTasks:
-    """The features of `num_rows` transactions, by part of `rows_a_part`; all of it travels to the workers.
+    """The features of all transactions, by part of `rows_a_part`; all of it travels to the workers.
 
     Args:
+        transactions: parts in the order of the sequence, where every worker can read them, with transaction_id,
+            event_time, available_at, amount_minor, amount_base_minor, currency, kind, outcome and entity_<role>.
+        base: the currency that amounts are in where `amount_base_minor` is given.
         roles: of the parties, as the transactions have them; source and target come first.
         currencies: every code that occurs.
         folder: where the parts of the features lie; those before `first_part` are there already. Histories of parties
@@ -57,9 +63,10 @@ class FeatureTasks:
     spec: FeatureSpec
     roles: tuple[str, ...]
     currencies: tuple[str, ...]
-    num_rows: int
+    transactions: Parts
     folder: Path
     work: Path
+    base: str | None = None
     first_part: int = 0
     parallelism: int = 2
     rows_a_part: int = ROWS_A_PART
@@ -67,6 +74,10 @@ class FeatureTasks:
     @cached_property
     def streams(self) -> tuple[Stream, ...]:
         return streams_of(self.spec)
+
+    @property
+    def num_rows(self) -> int:
+        return self.transactions.total
 
     @property
     def num_parts(self) -> int:
@@ -97,8 +108,8 @@ class FeatureTasks:
 
     def first_rows(self, batches: Batches) -> Batches:
         streams = [(index, stream) for index, stream in enumerate(self.streams) if stream.round == 1]
-        for table in blocks.chunks(batches, _CHUNK):
-            events = self._of_table(table)
+        for number in _numbers(batches):
+            events = self._events(number)
             made = {index: transaction_rows(stream, events, self.roles) for index, stream in streams}
             yield from blocks.packed(self._spread(made, self.num_tasks(1)))
 
@@ -110,33 +121,31 @@ class FeatureTasks:
             yield from blocks.packed(self._spread(made, self.num_tasks(1)))
 
     def second_rows(self, batches: Batches) -> Batches:
-        streams = [(index, stream) for index, stream in enumerate(self.streams) if stream.round == 2]
-        for batch in batches:
-            for part in batch.column("id").to_pylist():
-                first = self._first_round.read(part)
-                assert first.events is not None, "parts of a spec with a second round hold their events"
-                labels = first.labels_told(self.spec)
-                made = {}
-                for index, stream in streams:
-                    made[index] = transaction_rows(
-                        stream,
-                        first.events,
-                        self.roles,
-                        carried=first.carried(self.spec, stream.carried),
-                        in_of_source=first.lists.get(SOURCE_IN),
-                        out_of_target=first.lists.get(TARGET_OUT),
-                    )
-                    if stream.has_labels and labels is not None:
-                        made[index] = Rows.join([made[index], label_rows(stream, labels, self.roles)])
-                yield from blocks.packed(self._spread(made, self.num_tasks(2)))
+        for number in _numbers(batches):
+            first, events = self._first_round.read(number), self._events(number)
+            labels = first.labels_told(self.spec)
+            made = {}
+            for index, stream in enumerate(self.streams):
+                if stream.round != 2:
+                    continue
+                made[index] = transaction_rows(
+                    stream,
+                    events,
+                    self.roles,
+                    carried=first.carried(self.spec, stream.carried),
+                    in_of_source=first.lists.get(SOURCE_IN),
+                    out_of_target=first.lists.get(TARGET_OUT),
+                )
+                if stream.has_labels and labels is not None:
+                    made[index] = Rows.join([made[index], label_rows(stream, labels, self.roles)])
+            yield from blocks.packed(self._spread(made, self.num_tasks(2)))
 
     def _spread(self, made: dict[int, Rows], num_tasks: int) -> Iterator[tuple[int, Any]]:
         """Rows of streams by the task of their party."""
         by_task: dict[int, list[Any]] = {}
         for index, rows in made.items():
             for task, chosen in blocks.split(_task(rows, index, num_tasks)):
-                part = rows.take(chosen)
-                by_task.setdefault(task, []).append((index, part.matrix(), part.carried, part.brought))
+                by_task.setdefault(task, []).append((index, rows.take(chosen).packed()))
         yield from by_task.items()
 
     def replay_of(self, number: int) -> Callable[[Batches], Batches]:
@@ -145,8 +154,8 @@ class FeatureTasks:
         def replay(batches: Batches) -> Batches:
             parts: dict[int, list[Rows]] = {}
             for block in blocks.unpacked(batches):
-                for index, matrix, carried, brought in block:
-                    parts.setdefault(index, []).append(Rows.of(matrix, carried, brought))
+                for index, packed in block:
+                    parts.setdefault(index, []).append(Rows.of(packed))
             for index in sorted(parts):
                 stream = self.streams[index]
                 rows = Rows.join(parts.pop(index)).in_order()
@@ -165,25 +174,6 @@ class FeatureTasks:
         for part, chosen in blocks.split(position // self.rows_a_part):
             yield part, ValueBlock(stream=index, position=position[chosen], values=values[scored[chosen]])
 
-    def event_blocks(self, batches: Batches) -> Batches:
-        for table in blocks.chunks(batches, _CHUNK):
-            position = _ints(table.column("position"))
-            own = self._own(table)
-            events = self._of_table(table) if self.has_round(2) else None
-            ids = table.column("transaction_id").combine_chunks()
-            yield from blocks.packed(
-                (
-                    part,
-                    EventBlock(
-                        position=position[rows],
-                        ids=ids.take(pa.array(rows)),
-                        own=own[rows],
-                        events=None if events is None else events.take(rows),
-                    ),
-                )
-                for part, rows in blocks.split(position // self.rows_a_part)
-            )
-
     def label_blocks(self, batches: Batches) -> Batches:
         for table in blocks.chunks(batches, _CHUNK):
             labels = self._labels_of(table)
@@ -192,25 +182,44 @@ class FeatureTasks:
 
     def keep(self, batches: Batches) -> Batches:
         """Keep a part of the first round for the second."""
-        if found := list(blocks.unpacked(batches)):
-            part = Part.of(self.spec, self.streams, found, rows_a_part=self.rows_a_part)
-            self._first_round.write(part)
-            yield pa.RecordBatch.from_arrays([pa.array([part.number], pa.int32())], schema=_KEPT)
+        number = _partition()
+        if number * self.rows_a_part < self.num_rows:
+            part, _ = self._part(number, batches)
+            self._first_round.write(number, part)
+            yield pa.RecordBatch.from_arrays([pa.array([number], pa.int32())], schema=_KEPT)
 
     def wide(self, batches: Batches) -> Batches:
         """The wide rows of one part, by position."""
-        found = list(blocks.unpacked(batches))
-        if self.has_round(2) and self.num_rows:
-            part = self._first_round.read(_partition() + self.first_part)
-            part.fill(self.spec, self.streams, found, base=part.base)
-        elif found:
-            part = Part.of(self.spec, self.streams, found, rows_a_part=self.rows_a_part)
-        else:
+        number = self.first_part + _partition()
+        if number * self.rows_a_part >= self.num_rows:
             return
+        if self.has_round(2):
+            part, ids = self._first_round.read(number), self._read(number, ["transaction_id"]).column("transaction_id")
+            part.fill(self.spec, self.streams, list(blocks.unpacked(batches)))
+        else:
+            part, ids = self._part(number, batches)
         columns = [pa.array(part.matrix[:, at]) for at in range(part.matrix.shape[1])]
-        yield pa.RecordBatch.from_arrays([part.ids, *columns], schema=wide_schema(self.spec))
+        yield pa.RecordBatch.from_arrays([ids.combine_chunks(), *columns], schema=wide_schema(self.spec))
 
-    def _of_table(self, table: pa.Table) -> Events:
+    def _part(self, number: int, batches: Batches) -> tuple[Part, pa.ChunkedArray]:
+        """A part from the blocks of the first round, and the ids of its transactions."""
+        table = self._read(number, ["transaction_id", *(_OWN if self.spec.event else ())])
+        base, found = number * self.rows_a_part, list(blocks.unpacked(batches))
+        part = Part.of(self.spec, self.streams, found, base=base, own=self._own(table))
+        return part, table.column("transaction_id")
+
+    def _read(self, number: int, columns: Sequence[str]) -> pa.Table:
+        """Columns of the transactions of one part, amounts in the base currency."""
+        begin = number * self.rows_a_part
+        wanted = [*columns, "amount_base_minor", "currency"] if self.base and "amount_minor" in columns else columns
+        table = self.transactions.read(begin, min(begin + self.rows_a_part, self.num_rows), list(dict.fromkeys(wanted)))
+        return in_base_currency(table, self.base) if "amount_minor" in columns else table
+
+    def _events(self, number: int) -> Events:
+        """The transactions of one part."""
+        wanted = ["event_time", "available_at", "amount_minor", *self.entities]
+        wanted += ["currency"] if len(self.currencies) > 1 else []
+        table = self._read(number, wanted + (["outcome"] if self.counts_declined else []))
         num = table.num_rows
         currency = declined = np.zeros(num, np.int64)
         if len(self.currencies) > 1:
@@ -218,7 +227,7 @@ class FeatureTasks:
         if self.counts_declined:
             declined = _ints(pc.equal(table.column("outcome"), _DECLINED))
         return Events(
-            position=_ints(table.column("position")),
+            position=number * self.rows_a_part + np.arange(num),
             event_time=_ints(table.column("event_time")),
             available_at=_ints(table.column("available_at")),
             amount_minor=_ints(table.column("amount_minor")),
@@ -266,6 +275,12 @@ def _task(rows: Rows, stream: int, num_tasks: int) -> Ints:
     """(M,) the task that replays each row's party."""
     mixed = rows.a.astype(np.uint64) * _MIX + rows.b.astype(np.uint64) * _MIX_PAIR + np.uint64(stream)
     return ((mixed ^ (mixed >> np.uint64(29))) % np.uint64(num_tasks)).astype(np.int64)
+
+
+def _numbers(batches: Batches) -> Iterator[int]:
+    """The values of the column id."""
+    for batch in batches:
+        yield from batch.column("id").to_pylist()
 
 
 def _partition() -> int:

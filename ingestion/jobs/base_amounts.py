@@ -1,10 +1,11 @@
-"""Amounts in the base currency, in Spark: set once, when a transaction enters, by the rates known then."""
+"""Amounts in the base currency: set once, when a transaction enters, by the rates known then."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -27,11 +28,15 @@ def with_base_amounts(rows: DataFrame, rates: Rates | None) -> DataFrame:
     return rows.mapInArrow(convert, schema)
 
 
-def in_base_currency(transactions: DataFrame, base: str | None) -> DataFrame:
+def in_base_currency(transactions: pa.Table, base: str | None) -> pa.Table:
     """Transactions with amount and currency as features see them: in the base currency where there is a rate."""
     if base is None:
         return transactions
-    has_rate = F.col("amount_base_minor").isNotNull()
-    currency = F.when(has_rate, F.lit(base)).otherwise(F.col("currency"))
-    amount = F.coalesce("amount_base_minor", "amount_minor")
-    return transactions.withColumn("currency", currency).withColumn("amount_minor", amount)
+    amount, currency = transactions.column("amount_base_minor"), transactions.column("currency")
+    seen = {
+        "currency": pc.if_else(amount.is_valid(), base, currency),
+        "amount_minor": pc.coalesce(amount, transactions.column("amount_minor")),
+    }
+    for name, values in seen.items():
+        transactions = transactions.set_column(transactions.column_names.index(name), name, values)
+    return transactions

@@ -22,7 +22,7 @@ from ingestion.features import job as feature_job
 from ingestion.features.code import feature_code
 from ingestion.features.spec import FeatureSpec
 from ingestion.jobs.accept import Accepted, Known
-from ingestion.jobs.base_amounts import in_base_currency, with_base_amounts
+from ingestion.jobs.base_amounts import with_base_amounts
 from ingestion.jobs.entities import known_and_new, parties_of, with_entity_ids
 from ingestion.jobs.labels import label_events
 from ingestion.jobs.parts import Parts, in_time_order, num_parts, time_bounds, write_parts
@@ -220,15 +220,15 @@ class Builder:
             spec=self.spec,
             roles=self.mapping.roles,
             currencies=tuple(sorted(currencies | ({self._base} if self._base else set()))),
-            num_rows=transactions.total,
+            base=self._base,
+            transactions=transactions,
             folder=self.folder / "features",
             work=self.work / "features",
             first_part=first_part,
             parallelism=parallelism(self.session),
             rows_a_part=feature_job.ROWS_A_PART,
         )
-        rows = in_base_currency(transactions.numbered(self.session, "position"), self._base)
-        values, make = job.values(self.session, rows, labels.where(F.col("position").isNotNull()))
+        values, make = job.values(self.session, labels.where(F.col("position").isNotNull()))
         write_parts(values, [(job.folder, feature_job.wide_schema(self.spec))], make=make, first=first_part)
 
     def _kept_features(self, transactions: Parts, change: int | None) -> int:

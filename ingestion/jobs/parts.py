@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,7 +44,16 @@ class Parts:
 
     def offsets(self) -> list[int]:
         """Number of rows before each part."""
-        return [sum(self.num_rows[:index]) for index in range(len(self.num_rows))]
+        return list(accumulate(self.num_rows, initial=0))[:-1]
+
+    def read(self, begin: int, end: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of the rows from place `begin` up to `end` (excluded), which must be some."""
+        found = []
+        for index, offset in enumerate(self.offsets()):
+            low, high = max(begin - offset, 0), min(end - offset, self.num_rows[index])
+            if low < high:
+                found.append(_rows_of(self.folder / part_name(index), low, high, columns))
+        return pa.concat_tables(found)
 
     def numbered(self, session: SparkSession, name: str, *, start: int = 0) -> DataFrame:
         """The rows with their place in the order as column `name`, from `start` on."""
@@ -116,6 +126,16 @@ def num_parts(num_rows: int, workers: int, *, rows_a_part: int = 262_144) -> int
     return max(1, min(workers, num_rows // 20_000), -(-num_rows // rows_a_part))
 
 
+def _rows_of(path: Path, low: int, high: int, columns: Sequence[str]) -> pa.Table:
+    """Rows low … high - 1 of a file, from the row groups that hold them."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        begins = list(accumulate(sizes, initial=0))
+        groups = [group for group, size in enumerate(sizes) if begins[group] < high and begins[group] + size > low]
+        table = file.read_row_groups(groups, columns=list(columns), use_threads=False)
+    return table.slice(low - begins[groups[0]], high - low)
+
+
 def _part(written: Row) -> int:
     return int(written.part)
 
@@ -125,10 +145,7 @@ def _write_part(batches: Batches, targets: Sequence[tuple[str, pa.Schema]], part
     file must never be written through."""
     paths = [Path(folder) / part_name(part) for folder, _ in targets]
     asides = [path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}") for path in paths]
-    writers = [
-        pq.ParquetWriter(aside, schema, write_page_checksum=True, compression="zstd", compression_level=1)
-        for aside, (_, schema) in zip(asides, targets, strict=True)
-    ]
+    writers = [_writer(aside, schema) for aside, (_, schema) in zip(asides, targets, strict=True)]
     num_rows = 0
     for batch in batches:
         table = pa.Table.from_batches([batch])
@@ -139,6 +156,14 @@ def _write_part(batches: Batches, targets: Sequence[tuple[str, pa.Schema]], part
         writer.close()
         aside.replace(path)
     return num_rows
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Features repeat too seldom for a dictionary: it would make them larger, and writing thrice as slow."""
+    repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return pq.ParquetWriter(
+        path, schema, write_page_checksum=True, compression="zstd", compression_level=1, use_dictionary=repeating
+    )
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
