@@ -69,7 +69,7 @@ class TrainConfig:
             seed=chosen,
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
-            graphsage=SageTraining(epochs=train.epochs, seed=chosen),
+            graphsage=SageTraining(fanouts=train.fanouts, epochs=train.epochs, seed=chosen),
         )
 
     def as_dict(self) -> dict[str, Any]:

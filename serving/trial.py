@@ -38,8 +38,10 @@ from serving.progress import StageLog
 from serving.table_profile import TableProfile, profile_table
 from serving.trial_report import TrialReport, write_trial_report
 
-#: A trial is a first look: GraphSAGE passes so often at most, where a nightly run may go on.
+#: A trial is a first look: GraphSAGE passes so often at most and looks at so many neighbors, where a nightly run may go
+#: on and look further.
 MOST_EPOCHS = 4
+MOST_FANOUTS = (8, 4)
 _ELSEWHERE = "Try the table in another folder: --workspace DIR."
 
 
@@ -179,7 +181,9 @@ def _run(
     snapshot = Snapshot.open(workspace)
     if not mapping.labels:
         return snapshot, None, None
-    train = settings.train.model_copy(update={"epochs": min(settings.train.epochs, MOST_EPOCHS)})
+    wanted = settings.train
+    fanouts = tuple(min(pair) for pair in zip(wanted.fanouts, MOST_FANOUTS, strict=True))
+    train = wanted.model_copy(update={"epochs": min(wanted.epochs, MOST_EPOCHS), "fanouts": fanouts})
     short = settings.model_copy(update={"train": train})
     try:
         return snapshot, pipeline.train_model(workspace, stages, short, snapshot), None
