@@ -5,7 +5,8 @@ that of all processes of the ingest together (Python, the JVM, its Python worker
 columns (count, sum, mean, maximum and deviation of amounts over 1 and 7 days, of source and target) of five million
 random transactions with polars' `rolling`, from and to Parquet; ours makes the same by the Spark job that an ingest
 runs, with two cores each. Polars takes events as they happened: it knows no late arrivals, currencies or labels. How
-CPU time grows is measured on a million rows and on eight, in a session that has run the job before.
+CPU time grows is measured on a million rows and on eight, in a session that has run the job before; what skew costs, on
+a million rows of which a fifth have one payee.
 
     python benchmarks/ingest.py --data DIR      all of it: about half an hour
     python benchmarks/ingest.py --quick         100,000 simulated rows, a million of features
@@ -42,6 +43,7 @@ from ingestion.workspace import Workspace
 
 HANDBOOK = "fraud-handbook/transactions.parquet"
 DAYS = (1, 7)
+HUB_SHARE = 0.2
 ROLES = ("source", "target")
 STATISTICS = {"count": "count", "amount_sum": "sum", "amount_mean": "mean", "amount_max": "max", "amount_std": "std"}
 SPEC = FeatureSpec(
@@ -114,8 +116,8 @@ def end_to_end(report: Report, name: str, source: Path, mapping: str, folder: Pa
         report.ratio(f"{name}: seconds end to end", elapsed(), at_most=goal)
 
 
-def random_table(num_rows: int, folder: Path) -> Parts:
-    """Transactions as they lie in a snapshot: a payer has 200 of them in 180 days, a payee 500."""
+def random_table(num_rows: int, folder: Path, *, hub_share: float = 0.0) -> Parts:
+    """Transactions as they lie in a snapshot: a payer has 200 of them in 180 days, a payee 500, the hub its share."""
     rng = np.random.default_rng(num_rows)
     folder.mkdir()
     times = 1_735_689_600_000_000 + np.sort(rng.integers(0, 180 * DAY, num_rows))
@@ -123,6 +125,8 @@ def random_table(num_rows: int, folder: Path) -> Parts:
     for number, begin in enumerate(range(0, num_rows, ROWS_A_FILE)):
         rows = slice(begin, min(begin + ROWS_A_FILE, num_rows))
         num = rows.stop - rows.start
+        payee = rng.integers(0, max(1, num_rows // 500), num)
+        payee[rng.random(num) < hub_share] = 0
         table = pa.table(
             {
                 "transaction_id": [f"t{row:09d}" for row in range(rows.start, rows.stop)],
@@ -133,7 +137,7 @@ def random_table(num_rows: int, folder: Path) -> Parts:
                 "kind": pa.repeat("payment", num),
                 "outcome": pa.repeat("approved", num),
                 "entity_source": rng.integers(0, max(1, num_rows // 200), num),
-                "entity_target": num_rows + rng.integers(0, max(1, num_rows // 500), num),
+                "entity_target": num_rows + payee,
             }
         )
         pq.write_table(table, folder / part_name(number), compression="zstd", compression_level=1)
@@ -200,6 +204,15 @@ def feature_stage(report: Report, folder: Path, *, num_rows: int, growth: tuple[
         difference = same_values(folder / "ours", folder / "peer.parquet")
         report.ratio("feature stage, largest relative difference of values", difference, at_most=1e-4)
         report.ratio("feature stage, seconds, ours : polars", ours() / peer(), at_most=2.5)
+        skewed = random_table(growth[0], folder / "skewed", hub_share=HUB_SHARE)
+        seconds = {}
+        for name, table in (("even", small), ("skewed", skewed)):
+            with stopwatch() as elapsed:
+                our_features(session, table, folder / f"features-{name}")
+            seconds[name] = elapsed()
+        report.row(f"feature stage, {growth[0]:,} rows, one payee with 20 % of them", seconds["skewed"], "s")
+        ratio = seconds["skewed"] / seconds["even"]
+        report.ratio("feature stage, seconds, one payee with 20 % of the rows : none", ratio)
         each = {}
         for rows in growth:
             table = small if rows == growth[0] else random_table(rows, folder / f"grown-{rows}")
