@@ -18,6 +18,7 @@ from ingestion.expression_values import Rows, clean_text, condition, evaluate
 from ingestion.mapping import Mapping
 from ingestion.mapping_fields import AmountField, TextField, TimeField, TypeColumn
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.numbers import without_mark
 from ingestion.pan import scrub
 from ingestion.parsing import Parsed, parse_amounts
 from ingestion.parsing_times import times_of
@@ -149,7 +150,7 @@ def read_times(rows: Rows, field: TimeField, faults: Faults, name: str) -> pa.Ar
 def _amount(rows: Rows, field: AmountField, currency: pa.Array, faults: Faults) -> pa.Array:
     written = [rows.column(column).cast(pa.string()) for column in field.columns]
     if field.column is not None:
-        values = rows.column(field.column)
+        values = without_mark(rows.column(field.column), field.currency_sign)
         parsed = parse_amounts(values, field, _exponents(currency), numbers=rows.numbers)
         return _take(faults, "amount_minor", parsed, written)
     values = evaluate(field.expression or "", rows)

@@ -119,6 +119,7 @@ class AmountField(Part):
     unit: Literal["minor", "decimal"]
     rounding: Literal["refuse", "half_even"] = Field("refuse", description="For digits that the currency has not")
     sign: Literal["refuse", "absolute", "negative_is_refund"] = Field("refuse", description="What a minus says")
+    currency_sign: str = Field("", max_length=8, pattern=r"^[^\d\s.,'+-]*$", description="Stands at the digits: $, EUR")
 
     @model_validator(mode="after")
     def _one_origin(self) -> AmountField:
@@ -126,6 +127,8 @@ class AmountField(Part):
             raise ValueError("give either `column` or `expression`")
         if self.expression is not None and parse_expression(self.expression).kind not in ("number", "any"):
             raise ValueError(f"expression {self.expression!r} gives no number")
+        if self.expression is not None and self.currency_sign:
+            raise ValueError("`currency_sign` is for a `column`")
         return self
 
     @property

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from ingestion.money import CURRENCY_EXPONENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,31 @@ class NumberFormat:
 
 
 PLAIN = NumberFormat()
+_MARK = r"([^\W\d_]{3}|[$€£¥₹₺])"
+_MARKED = re.compile(rf"[+-]?{_MARK}\s?[+-]?[\d.,' ]+|[+-]?[\d.,' ]+\s?{_MARK}")
+
+
+def currency_mark(values: Iterable[str]) -> str:
+    """The sign or code of a currency that stands at every one of the numbers; empty when there is none, or several.
+
+    >>> currency_mark(["$1,234.00", "-$5"]), currency_mark(["5 EUR"]), currency_mark(["$5", "€5"]), currency_mark(["5"])
+    ('$', 'EUR', '', '')
+    """
+    found = [_MARKED.fullmatch(value) for value in values]
+    marks = {"" if match is None else match.group(1) or match.group(2) for match in found}
+    mark = marks.pop() if len(marks) == 1 else ""
+    return mark if mark.upper() in CURRENCY_EXPONENTS or not mark.isalpha() else ""
+
+
+def without_mark(values: pa.Array, mark: str) -> pa.Array:
+    """Texts (N,) without the sign of currency that may stand before or after their digits; numbers as they are.
+
+    >>> without_mark(pa.array(["$5", "-$ 5", "5", "$$5"]), "$").to_pylist()
+    ['5', '-5', '5', '$5']
+    """
+    if not mark or not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return values
+    return pc.replace_substring_regex(values, rf"[ \x{{00A0}}]*{re.escape(mark)}[ \x{{00A0}}]*", "", max_replacements=1)
 
 
 def plain_numbers(texts: pa.Array, form: NumberFormat) -> pa.Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from ingestion.errors import DataContractError
@@ -12,8 +10,6 @@ from ingestion.proposer.column_look import ColumnLook
 from ingestion.proposer.decision import Draft, Option
 from ingestion.proposer.sample import Sample
 from ingestion.proposer.words import says, tokens_of
-
-_WITH_SIGN = re.compile(r"[+-]?(?:[^\W\d]{3}|[$€£¥₹₺])\s?[+-]?[\d.,' ]+|[+-]?[\d.,' ]+\s?(?:[^\W\d]{3}|[$€£¥₹₺])")
 
 
 def decide_amount(sample: Sample, draft: Draft) -> str:
@@ -36,14 +32,13 @@ def decide_amount(sample: Sample, draft: Draft) -> str:
 def decide_unit(sample: Sample, draft: Draft, amount: str) -> None:
     """Decide unit, rounding and sign of the amount; the currency is decided before."""
     if amount in sample.looks:
+        if mark := sample.looks[amount].mark:
+            draft.say("fields.amount.currency_sign", mark, 0.95, "stands at every amount, and is taken off")
         _decide_unit(sample.looks[amount], draft)
         _decide_sign(sample.looks[amount], draft)
 
 
 def _option(look: ColumnLook) -> list[Option]:
-    if says(look.name, "amount") and all(_WITH_SIGN.fullmatch(value) for value in look.looked_at):
-        told = "holds amounts with a sign of currency, which a mapping cannot read: take the signs off first"
-        return [Option(value=look.name, score=0.6, reason=told)]
     if not look.is_number or look.fill < 0.9 or look.distinct < 2 or (look.time is not None and look.time.zoned):
         return []
     named = max(says(look.name, "amount"), says(look.name, "minor"))

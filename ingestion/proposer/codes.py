@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingestion.contracts import KINDS, OUTCOMES
+from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.proposer.column_look import ColumnLook
 from ingestion.proposer.decision import Draft, Option
 from ingestion.proposer.sample import Sample
@@ -13,6 +14,14 @@ from ingestion.proposer.words import says, tokens_of
 
 #: Currencies that names of amounts mention; rarer codes are words as well (ALL, TOP, TRY).
 _IN_NAMES = "USD EUR GBP CHF JPY CAD AUD SEK NOK DKK PLN INR BRL MXN ZAR CNY"
+_MARKS = {
+    "€": ("EUR", 0.95),
+    "£": ("GBP", 0.9),
+    "₹": ("INR", 0.9),
+    "₺": ("TRY", 0.9),
+    "$": ("USD", 0.6),
+    "¥": ("JPY", 0.6),
+}
 #: ISO 8583 processing codes (their first two digits) and message types.
 _PROCESSING = {"00": "payment", "01": "payment", "09": "payment", "20": "refund", "22": "refund", "40": "transfer"}
 _MESSAGES = {"0100": "authorisation", "0200": "payment", "0220": "capture", "0400": "reversal", "0420": "reversal"}
@@ -37,6 +46,8 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
             )
     if inside := _currency_in(amount):
         options.append(Option(value=inside, score=0.97, reason=f"{amount} names it"))
+    if amount in sample.looks and (mark := sample.looks[amount].mark):
+        options += _of_mark(mark)
     options.append(Option(value="XXX", score=0.3, reason="no column names a currency"))
     chosen = draft.decide("fields.currency", options)
     if (look := sample.looks.get(chosen)) is None:
@@ -46,6 +57,13 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
         codes = {value: code for value in look.counts if (code := currency_code(value)) is not None}
         _decide_values("fields.currency", codes, draft)
         _decide_rest("fields.currency", [value for value in look.counts if value not in codes], "XXX", (), draft)
+
+
+def _of_mark(mark: str) -> list[Option]:
+    """The currency of a sign or code at each amount; some signs are of several countries."""
+    code, score = _MARKS.get(mark, (mark.upper(), 0.95))
+    told = f"{mark} stands at every amount"
+    return [Option(value=code, score=score, reason=told)] if code in CURRENCY_EXPONENTS else []
 
 
 def _currency_in(amount: str) -> str | None:

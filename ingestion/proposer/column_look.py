@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ingestion.expression_values import clean_text
-from ingestion.numbers import NumberFormat, plain_numbers
+from ingestion.numbers import NumberFormat, currency_mark, plain_numbers, without_mark
 from ingestion.proposer.time_forms import TimeForm, time_form_of
 from ingestion.proposer.value_forms import form_of_values
 
@@ -95,9 +95,15 @@ class ColumnLook:
         return None if whole and found is not None and not found.format.startswith("epoch") else found
 
     @cached_property
+    def mark(self) -> str:
+        """The sign or code of a currency that stands at each of its numbers, empty when there is none."""
+        is_text = pa.types.is_string(self.type) or pa.types.is_large_string(self.type)
+        return currency_mark(self.looked_at) if is_text else ""
+
+    @cached_property
     def plain(self) -> pa.Array:
-        """Its values (N,) with `.` before the fraction."""
-        return plain_numbers(self.texts, self.numbers_written)
+        """Its values (N,) with `.` before the fraction, without `mark`."""
+        return plain_numbers(without_mark(self.texts, self.mark), self.numbers_written)
 
     @cached_property
     def is_number(self) -> bool:

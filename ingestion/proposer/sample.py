@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ingestion.errors import DataContractError
 from ingestion.expression_values import Rows
-from ingestion.numbers import PLAIN, NumberFormat
+from ingestion.numbers import PLAIN, NumberFormat, currency_mark
 from ingestion.pieces import Piece, SourceFile
 from ingestion.proposer.column_look import ColumnLook, look_at
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
@@ -150,6 +150,8 @@ def _numbers(table: pa.Table) -> tuple[NumberFormat, bool]:
     guesses: list[NumberFormat] = []
     for name in table.column_names:
         values = [text.strip() for text in table.column(name).slice(0, 2_000).to_pylist() if text and text.strip()]
+        if mark := currency_mark(values):
+            values = [value.replace(mark, "").strip() for value in values]
         for decimal, form in ((",", _COMMA), (".", _POINT)):
             matching = [value for value in values if form.fullmatch(value)]
             if matching and len(matching) >= 0.5 * len(values):

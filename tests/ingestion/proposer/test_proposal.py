@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
+from ingestion.contract_rows import transactions_of
 from ingestion.errors import DataContractError, MappingError, UsageError
 from ingestion.proposer.proposal import Proposal, name_of, propose, propose_mapping
 from ingestion.proposer.render import render_toml
-from ingestion.proposer.sample import Sample, Written
+from ingestion.proposer.sample import Sample, Written, take_sample
 
 DAYS = [f"2024-03-{day:02d}T{hour:02d}:15:00Z" for day in range(1, 29) for hour in (3, 9, 15, 21)]
 
@@ -118,10 +120,29 @@ def test_whole_amounts_ask_for_their_unit_and_minus_for_its_sense() -> None:
     assert proposal_of(table(amount=minus)).decisions["fields.amount.sign"].asks
 
 
-def test_amounts_with_a_sign_of_currency_are_named_as_what_they_are() -> None:
-    asked = proposal_of(table(amount=[f"${row},000.50" for row in range(len(DAYS))])).decisions["fields.amount"]
-    assert (asked.choice, asked.asks) == ("amount", True)
-    assert "take the signs off" in asked.reason
+@pytest.mark.parametrize(
+    ("written", "currency", "asks"),
+    [("${}", "USD", True), ("{} €", "EUR", False), ("GBP {}", "GBP", False)],
+)
+def test_a_sign_of_currency_at_each_amount_is_taken_off_and_told(
+    tmp_path: Path, written: str, currency: str, asks: bool
+) -> None:
+    """Groups of thousands and minus signs, `$-99.00` for one, as card processors write them."""
+    cents = [(1 + row) * 123_457 % 900_000 * (-1 if row % 7 == 0 else 1) for row in range(len(DAYS))]
+    made = table(amount=[written.format(f"{value / 100:,.2f}") for value in cents], currency=None)
+    csv.write_csv(made, tmp_path / "t.csv")
+    proposal = propose_mapping(tmp_path / "t.csv")
+    assert choice(proposal, "fields.currency") == currency
+    assert proposal.decisions["fields.currency"].asks == asks
+    rows, faults = transactions_of(take_sample(tmp_path / "t.csv").table, proposal.mapping(), now=2**61)
+    assert faults.problems == {}
+    assert rows.column("amount_minor").to_pylist() == [abs(value) for value in cents]
+    assert rows.column("currency").unique().to_pylist() == [currency]
+
+
+def test_different_signs_of_currency_are_no_amount_that_can_be_read() -> None:
+    mixed = [f"{'$€'[row % 2]}{row}.50" for row in range(len(DAYS))]
+    assert proposal_of(table(amount=mixed)).decisions["fields.amount"].asks
 
 
 def test_steps_ask_for_their_start_and_length() -> None:
