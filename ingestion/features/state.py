@@ -36,6 +36,7 @@ from ingestion.features.kernels import (
     Ints,
     Labels,
     Money,
+    Section,
 )
 from ingestion.features.spec import IS_UNUSUAL, PAIR, SOURCE_IN, TARGET_IN, TARGET_OUT, FeatureSpec
 from ingestion.labels import LabelEvents
@@ -363,14 +364,15 @@ def new_party(stream: Stream, *, room: int = _ROOM) -> PartyHistory:
 
 
 def _fill(stream: Stream, party: PartyHistory, rows: Rows, currencies: Sequence[str], scale: Doubles) -> None:
-    """Replay a party's own rows into its histories."""
-    plan, num = stream.plan, len(rows)
-    unread = np.zeros((num, len(stream.columns)), np.float32)
+    """Replay a party's own rows into its histories; no column is computed, only whether amounts were unusual."""
+    nothing = np.zeros(0, np.int64)
+    plan = stream.plan._replace(money=Section(nothing, nothing, nothing), wants_median=0)
+    num, unread = len(rows), np.zeros((len(rows), 0), np.float32)
     party.size, party.num_labels = kernels.replay_party(
         plan,
         0,
         num,
-        rows.rank,
+        np.where(rows.rank == TRANSACTION_ROW, PAST_ROW, rows.rank),
         rows.time,
         rows.amount,
         rows.other,
@@ -380,7 +382,7 @@ def _fill(stream: Stream, party: PartyHistory, rows: Rows, currencies: Sequence[
         party.labels,
         unread,
     )
-    if len(plan.money.column) == 0:
+    if len(stream.plan.money.column) == 0:
         return
     of_transactions = rows.rank != kernels.LABEL_ROW
     for code in np.unique(rows.currency[of_transactions]).tolist():
