@@ -55,6 +55,7 @@ from ingestion.workspace import Workspace
 _FIRST_ID = 10**9
 _HOPS, _LIMIT = 2, 50
 _NO_LIMIT = 2**31 - 1
+_OUT_OF_MEMORY = "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
 _COUNT = """
 MATCH ()-[t:TRANSACTED]->() WHERE t.batch = $batch RETURN count(t), count(DISTINCT t.tx), sum(t.amount_minor)
 """
@@ -77,7 +78,7 @@ class Sizes:
     peer_seconds: float
 
 
-FULL = Sizes(num_transactions=2_000_000, num_upserts=200_000, num_neighborhoods=500, num_peer=20, peer_seconds=20.0)
+FULL = Sizes(num_transactions=2_000_000, num_upserts=200_000, num_neighborhoods=500, num_peer=10, peer_seconds=20.0)
 QUICK = Sizes(num_transactions=100_000, num_upserts=20_000, num_neighborhoods=100, num_peer=10, peer_seconds=5.0)
 
 
@@ -218,7 +219,9 @@ def neighborhoods(report: Report, endpoint: Endpoint, snapshot: Snapshot, sizes:
             peer.append(1_000 * elapsed())
     report.row("2 hops, peer, median (an ended one counts as long as it ran)", float(np.median(peer)), "ms")
     report.row("2 hops, peer, p99", float(np.percentile(peer, 99)), "ms")
-    report.row(f"2 hops, peer, ended after {sizes.peer_seconds:g} s a read", ended / len(peer), "share")
+    report.row(
+        f"2 hops, peer, ended after {sizes.peer_seconds:g} s a read, or out of memory", ended / len(peer), "share"
+    )
     ratio = float(np.median(peer) / np.median(ours[: sizes.num_peer]))
     report.ratio("2 hops, median ms, without indexes and hub policy : ours", ratio, at_least=5)
 
@@ -242,7 +245,7 @@ def laid_bare(endpoint: Endpoint) -> Iterator[neo4j.Driver]:
 
 
 def peer_neighborhood(driver: neo4j.Driver, endpoint: Endpoint, ref: PartyRef, as_of: int, seconds: float) -> bool:
-    """Two hops by the same statement with everything followed; False when it was ended."""
+    """Two hops by the same statement with everything followed; False when it was ended by its time or its memory."""
     frontier = {str(ref)}
     for _ in range(_HOPS):
         parameters = {"keys": sorted(frontier), "as_of": as_of, "batch": 1, "limit": _NO_LIMIT}
@@ -251,6 +254,10 @@ def peer_neighborhood(driver: neo4j.Driver, endpoint: Endpoint, ref: PartyRef, a
                 driver, endpoint.database, queries.EXPAND, parameters, timeout=seconds, max_rows=10**9
             )
         except GraphTimeout:
+            return False
+        except neo4j.exceptions.TransientError as error:
+            if error.code != _OUT_OF_MEMORY:
+                raise
             return False
         frontier = {end for _, found, uses in rows for row in found for end in row[1:3]}
         frontier |= {end for _, found, uses in rows for row in uses for end in row[:2]}
