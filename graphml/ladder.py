@@ -65,19 +65,20 @@ class TestWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class LadderRow:
-    """One row; `budget` metrics are at the run's alert budget, a share of transactions."""
+    """One row; `budget` metrics are at the run's alert budget, a share of transactions. What would need scores of the
+    validation window is None where there are none."""
 
     name: str
     is_servable: bool
     cost: int
-    validation_average_precision: float
+    validation_average_precision: float | None
     average_precision: Interval
     auc: Interval
     card_precision: Interval
     card_ceiling: float
     recall_at_budget: Interval
     value_recall_at_budget: float
-    calibration_error: float
+    calibration_error: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, flat."""
@@ -182,9 +183,9 @@ def judge_row(
     name: str,
     is_servable: bool,
     cost: int,
-    validation_average_precision: float,
+    validation_average_precision: float | None,
     logits: Doubles,
-    calibration: Calibration,
+    calibration: Calibration | None,
     alert_budget: float,
 ) -> LadderRow:
     """Every metric of a row from its logits (n,) on the test window."""
@@ -211,15 +212,15 @@ def judge_row(
             ranking, lambda ranked, weight: ranked.recall_at_budget(alert_budget, weight), blocks, num=200
         ),
         value_recall_at_budget=value_weighted_recall(window.is_fraud, logits, window.amount, alert_budget),
-        calibration_error=calibration_error(window.is_fraud, calibration(logits)),
+        calibration_error=None if calibration is None else calibration_error(window.is_fraud, calibration(logits)),
     )
 
 
 def choose_served(rows: list[LadderRow]) -> str:
     """Name of the best servable row by validation AP; within `SERVE_MARGIN` of it the cheapest."""
-    servable = [row for row in rows if row.is_servable]
-    best = max(row.validation_average_precision for row in servable)
-    near = [row for row in servable if row.validation_average_precision >= best - SERVE_MARGIN]
+    servable = [(row, row.validation_average_precision or 0.0) for row in rows if row.is_servable]
+    best = max(precision for _, precision in servable)
+    near = [row for row, precision in servable if precision >= best - SERVE_MARGIN]
     return min(near, key=lambda row: row.cost).name
 
 

@@ -5,6 +5,7 @@ models/model-<12 hex>/
   config.json                      spec, roles, types, alert party, windows, training settings, code version
   logistic.json  xgboost.trees.json  xgboost_neighbors.trees.json + .json  graphsage.safetensors + .json
   calibration.json                 by row: sigmoid or steps, and the threshold in logits and as a probability
+  judged.parquet                   ids, outcomes and every row's scores in validation and test
   metrics.json                     ladder with intervals, curves, reliability, training history
   card.md                          the model card
 """

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
 from graphml.calibration import Calibration
@@ -20,6 +21,7 @@ from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
+from graphml.judged import Judged
 from graphml.ladder import (
     Ladder,
     LadderRow,
@@ -323,10 +325,25 @@ def _write_bundle(folder: Path, model_id: str, prepared: _Prepared, rows: list[_
         ladder=ladder,
         policy=served.policy,
     )
+    _judged(prepared, rows).write(folder)
     _write_json(folder / "config.json", config)
     _write_json(folder / "metrics.json", metrics)
     _write_json(folder / "calibration.json", {name: row.policy.as_dict() for name, row in servable.items()})
     (folder / "card.md").write_text(write_card(facts), encoding="utf-8")
+
+
+def _judged(prepared: _Prepared, rows: list[_FittedRow]) -> Judged:
+    """The scores of all rows, the shuffled one's too."""
+    validation, test = prepared.tasks.validation, prepared.tasks.test
+    ids = prepared.snapshot.transactions(["transaction_id"]).column("transaction_id")
+    return Judged(
+        validation_ids=tuple(ids.take(pa.array(validation.positions)).to_pylist()),
+        validation_is_fraud=validation.is_fraud,
+        validation_scores={row.name: row.validation_logits for row in rows},
+        test_ids=tuple(ids.take(pa.array(test.positions)).to_pylist()),
+        test=prepared.test,
+        test_scores={row.name: row.test_logits for row in rows},
+    )
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serving.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, answer
+
+if TYPE_CHECKING:
+    from graphml.model import Model
+    from ingestion.workspace import Workspace
+
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model id [default: the newest].")]
 
 app = typer.Typer(help="Models and their ladder.", no_args_is_help=True)
 
@@ -34,3 +41,85 @@ def train(
         result = pipeline.train_model(opened, StageLog(), settings, Snapshot.open(opened, snapshot))
     body = {"model_id": result.model_id, "path": str(result.path), "reused": result.reused, **result.ladder.as_dict()}
     answer(body, as_json, lambda console: ladder_table.show(console, result))
+
+
+@app.command()
+def evaluate(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    model: ModelOption = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="CSV or Parquet with transaction_id and score; may be given again.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report [default: in the workspace].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the rows of a model's ladder, and scores of your own models, on the same test window.
+
+    Each file becomes a row by its name, judged as ours are: natural base rate, the same intervals, differences paired.
+    `ringfence model judged` writes the ids that need a score. Writes evaluation.html, .md and .json.
+
+    Example: ringfence model evaluate --scores lightgbm.csv --workspace ./workspace-demo
+    """
+    from graphml.comparison import compare
+    from graphml.judged import Judged
+    from graphml.ladder import Ladder
+    from graphml.own_scores import read_own_scores
+    from ingestion.errors import UsageError
+    from ingestion.workspace import Workspace
+    from serving import evaluation_report
+
+    opened = Workspace.open(workspace)
+    chosen = _model(opened, model)
+    ladder, judged = Ladder.from_dict(chosen.metrics["ladder"]), Judged.read(chosen.path)
+    own = {}
+    for path in scores or []:
+        if path.stem in own or path.stem in judged.test_scores:
+            raise UsageError(f"There is a row {path.stem} already.", remedy="Give the file another name.")
+        own[path.stem] = read_own_scores(path, judged)
+    comparison = compare(ladder, judged, own)
+    page = evaluation_report.write(out or opened.root / "evaluations" / chosen.id, chosen, comparison, own)
+    body = comparison.as_dict() | {"model_id": chosen.id, "report": str(page)}
+    answer(body, as_json, lambda console: evaluation_report.show(console, comparison, own, page))
+
+
+@app.command()
+def judged(
+    out: Annotated[Path, typer.Argument(help="CSV to write.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the ids that `model evaluate --scores` judges, with their windows and without their outcomes.
+
+    Scores of the validation window are wished for, not needed: with them a row is calibrated.
+
+    Example: ringfence model judged ids.csv --workspace ./workspace-demo
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    from graphml.judged import Judged
+    from ingestion.workspace import Workspace
+
+    found = Judged.read(_model(Workspace.open(workspace), model).path)
+    windows = ["validation"] * len(found.validation_ids) + ["test"] * len(found.test_ids)
+    csv.write_csv(pa.table({"transaction_id": [*found.validation_ids, *found.test_ids], "window": windows}), out)
+    body = {"file": str(out), "validation": len(found.validation_ids), "test": len(found.test_ids)}
+    told = f"{body['validation']:,} ids of the validation window and {body['test']:,} of the test window in {out}"
+    answer(body, as_json, lambda console: console.print(told, markup=False, highlight=False, soft_wrap=True))
+
+
+def _model(workspace: Workspace, model_id: str | None) -> Model:
+    """A model by its id; without one the newest that is published."""
+    from graphml.model import Model
+    from ingestion.errors import UsageError
+
+    found = {path.name: path for path in workspace.models.glob("model-*") if path.is_dir()}
+    if not found:
+        raise UsageError(f"{workspace.root} has no model yet.", remedy="Train one: ringfence model train.")
+    if model_id is not None and model_id not in found:
+        raise UsageError(
+            f"There is no model {model_id} in {workspace.root}.", remedy=f"There are: {', '.join(sorted(found))}."
+        )
+    newest = max(found.values(), key=lambda path: path.stat().st_mtime)
+    return Model.open(newest if model_id is None else found[model_id])
