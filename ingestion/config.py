@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +44,9 @@ class GraphSettings(_Section):
     page_cache: str = "256m"
 
 
+Fanout = Annotated[int, Field(ge=1, le=1_000)]
+
+
 class TrainSettings(_Section):
     """[train]: windows in days and the alert budget."""
 
@@ -52,7 +55,7 @@ class TrainSettings(_Section):
     alert_budget: float = Field(0.01, gt=0, lt=1, description="Share of transactions that may raise an alert")
     seed: int = 0
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
-    fanouts: tuple[PositiveInt, PositiveInt] = Field(
+    fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8), description="Newest transactions that a party's state is made of, and those of each party behind them"
     )
 

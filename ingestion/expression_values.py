@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ingestion.errors import MappingError
 from ingestion.expressions import COMPARISONS, OPERATORS, column_of, constant_of, parse_expression
 from ingestion.numbers import PLAIN, NumberFormat, plain_numbers
 
@@ -60,7 +61,14 @@ class Rows:
         column = self.table.column(name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
-        return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        if pa.types.is_dictionary(column.type):
+            return column.dictionary_decode()
+        if not is_plain(column.type):
+            raise MappingError(
+                f"Column {name} holds {column.type}, not one value a row.",
+                remedy="Take what is wanted of it into columns of its own first, or leave it out of the mapping.",
+            )
+        return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
 
     def filter(self, keep: pa.Array) -> Rows:
         """The rows of a mask (N,)."""
@@ -68,8 +76,22 @@ class Rows:
         return replace(self, table=self.table.filter(keep), lines=self.lines[chosen])
 
 
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether a column holds one value a row that can be read as text, number or time."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return not (
+        pa.types.is_nested(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
 def clean_text(values: pa.Array) -> pa.Array:
-    """A column as text: spaces around it go, empty becomes null."""
+    """A column as text: spaces around it go, empty becomes null, and so does NaN."""
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 

@@ -21,31 +21,40 @@ class NumberFormat:
 
 
 PLAIN = NumberFormat()
+_NEARLY = 0.98
 _MARK = r"([^\W\d_]{3}|[$€£¥₹₺])"
 _MARKED = re.compile(rf"[+-]?{_MARK}\s?[+-]?[\d.,' ]+|[+-]?[\d.,' ]+\s?{_MARK}")
 
 
 def currency_mark(values: Iterable[str]) -> str:
-    """The sign or code of a currency that stands at every one of the numbers; empty when there is none, or several.
+    """The sign or code of a currency that stands at (nearly) every one of the numbers, as most columns of numbers have
+    some stray text; empty when there is none, or several.
 
     >>> currency_mark(["$1,234.00", "-$5"]), currency_mark(["5 EUR"]), currency_mark(["$5", "€5"]), currency_mark(["5"])
     ('$', 'EUR', '', '')
     """
-    found = [_MARKED.fullmatch(value) for value in values]
-    marks = {"" if match is None else match.group(1) or match.group(2) for match in found}
-    mark = marks.pop() if len(marks) == 1 else ""
-    return mark if mark.upper() in CURRENCY_EXPONENTS or not mark.isalpha() else ""
+    matches = [_MARKED.fullmatch(value) for value in values]
+    marks = [match.group(1) or match.group(2) for match in matches if match is not None]
+    if not marks or len(set(marks)) > 1 or len(marks) < _NEARLY * len(matches):
+        return ""
+    return marks[0] if marks[0].upper() in CURRENCY_EXPONENTS or not marks[0].isalpha() else ""
 
 
 def without_mark(values: pa.Array, mark: str) -> pa.Array:
     """Texts (N,) without the sign of currency that may stand before or after their digits; numbers as they are.
 
-    >>> without_mark(pa.array(["$5", "-$ 5", "5", "$$5"]), "$").to_pylist()
-    ['5', '-5', '5', '$5']
+    One that stands among the digits stays, so that `12€50` is never read as 1250.
+
+    >>> without_mark(pa.array(["$5", "-$ 5", "5 $", "5", "$$5", "5$50"]), "$").to_pylist()
+    ['5', '-5', '5', '5', '$5', '5$50']
     """
     if not mark or not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return values
-    return pc.replace_substring_regex(values, rf"[ \x{{00A0}}]*{re.escape(mark)}[ \x{{00A0}}]*", "", max_replacements=1)
+    space, sign = r"[ \x{00A0}\x{202F}]*", re.escape(mark)
+    before = rf"^(\s*[+-]?){space}{sign}{space}"
+    leading = pc.fill_null(pc.match_substring_regex(values, before), False)
+    without_leading = pc.replace_substring_regex(values, before, r"\1")
+    return pc.if_else(leading, without_leading, pc.replace_substring_regex(values, rf"{space}{sign}\s*$", ""))
 
 
 def plain_numbers(texts: pa.Array, form: NumberFormat) -> pa.Array:

@@ -37,6 +37,8 @@ def parse_amounts(
 ) -> Parsed:
     """Amounts in minor units; `exponents` (N,) are the decimals of each row's currency."""
     digits = np.zeros_like(exponents) if wanted.unit == "minor" else exponents
+    if pa.types.is_float32(values.type) or pa.types.is_float16(values.type):  # 13.29 is 13.28999996 there
+        return _from_texts(values.cast(pa.string()), digits, wanted)
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         return _from_numbers(values, digits, wanted)
     return _from_texts(plain_numbers(clean_text(values), numbers), digits, wanted)
@@ -86,6 +88,8 @@ def _from_texts(texts: pa.Array, digits: NDArray[np.int64], wanted: AmountField)
 
 def _read_decimal(text: str, digits: int, wanted: AmountField) -> Any:
     """Minor units of one number, or the reason why it has none."""
+    if "_" in text:  # Python's own way to group digits, nobody's in a table
+        return "amount_unreadable"
     try:
         number = decimal.Decimal(text)
     except decimal.InvalidOperation:

@@ -155,6 +155,12 @@ def _mapping(
         proposal = propose_mapping(source, answers=answers)
         write_atomically(path, render_toml(proposal).encode())
         stage.output = {"decisions": len(proposal.decisions), "questions": len(proposal.questions)}
+        for key in ("fields.amount", "fields.event_time"):
+            if (guess := proposal.decisions[key]).is_guessed:
+                raise MappingError(
+                    f"{source.name} cannot be tried yet: {key} = {guess.choice} is a mere guess ({guess.reason}).",
+                    remedy=f"Answer it (--answers {key}=COLUMN), or mend the draft {path} and give it by --mapping.",
+                )
         try:
             proposal.mapping()
         except MappingError as error:
@@ -181,14 +187,18 @@ def _run(
     snapshot = Snapshot.open(workspace)
     if not mapping.labels:
         return snapshot, None, None
+    try:
+        return snapshot, pipeline.train_model(workspace, stages, shortened(settings), snapshot), None
+    except DataContractError as error:
+        return snapshot, None, error
+
+
+def shortened(settings: Settings) -> Settings:
+    """The settings of a first look: fewer passes, fewer neighbors."""
     wanted = settings.train
     fanouts = tuple(min(pair) for pair in zip(wanted.fanouts, MOST_FANOUTS, strict=True))
     train = wanted.model_copy(update={"epochs": min(wanted.epochs, MOST_EPOCHS), "fanouts": fanouts})
-    short = settings.model_copy(update={"train": train})
-    try:
-        return snapshot, pipeline.train_model(workspace, stages, short, snapshot), None
-    except DataContractError as error:
-        return snapshot, None, error
+    return settings.model_copy(update={"train": train})
 
 
 def _holds(workspace: Workspace, source: Path, mapping: Mapping) -> bool:

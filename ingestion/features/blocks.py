@@ -55,7 +55,8 @@ def narrow(values: Ints) -> NDArray[Any]:
     low, high = values.min(), values.max()
     if low == high:
         return values[:1]
-    return values.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    kind = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    return values.astype(kind) if np.issubdtype(kind, np.integer) else values
 
 
 def widened(values: NDArray[Any], num: int) -> Ints:

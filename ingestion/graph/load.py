@@ -37,9 +37,8 @@ from ingestion.workspace import Workspace
 Progress = Callable[[str, float], None]
 Step = Literal["nothing", "append", "append_all", "fresh"]
 
-#: From so many rows on Spark writes. Provisional: where it makes up for its start was not measured on a quiet machine
-#: yet; `benchmarks/graph_store.py` prints that number of rows.
-SPARK_ROWS = 200_000
+#: From so many rows on Spark writes: there it makes up for its start on two cores (`benchmarks/graph_store.py`).
+SPARK_ROWS = 650_000
 
 
 def load_graph(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ingestion.contract_rows import left_out, transactions_of
 from ingestion.contracts import LABEL_ORIGINS, MICROSECONDS_PER_DAY, TIMESTAMP
 from ingestion.errors import DataContractError
-from ingestion.expression_values import Rows
+from ingestion.expression_values import Rows, is_plain
 from ingestion.inspection.table import (
     CLOCK,
     FRAUD,
@@ -30,6 +30,7 @@ from ingestion.label_rows import AT_THE_END, labels_of_column, labels_of_file, o
 from ingestion.label_sources import LabelColumn
 from ingestion.mapping import Mapping
 from ingestion.money import CURRENCY_EXPONENTS
+from ingestion.numbers import without_mark
 from ingestion.plan import beside
 from ingestion.snapshot import Snapshot
 from ingestion.sources import find_files, open_file, pieces_of, read_piece
@@ -102,7 +103,10 @@ def read_raw(paths: list[Path], mapping: Mapping) -> pa.Table:
         file = open_file(path, delimiter=mapping.delimiter, encoding=mapping.encoding)
         for piece in pieces_of(file, index, workers=1, delimiter=mapping.delimiter):
             tables += [rows.table for rows in read_piece(piece, file.columns)]
-    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    if not tables:
+        raise DataContractError("The table has no rows to inspect.", remedy="Name a file with rows.")
+    whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    return whole.select([field.name for field in whole.schema if is_plain(field.type)])
 
 
 def _table(
@@ -212,9 +216,10 @@ def _columns(raw: pa.Table, mapping: Mapping, *, at_rest: bool) -> dict[str, Col
     ids = {column for key in keys for column in key.columns}
     ids |= {column for column, field in fields.items() if field in ("transaction_id", "refers_to")}
     personal = frozenset(mapping.personal.attributes) if at_rest else mapping.personal_columns
+    sign = mapping.fields.amount.currency_sign
     return {
         name: read_column(
-            _flat(raw.column(name)),
+            without_mark(_flat(raw.column(name)), sign if name == mapping.fields.amount.column else ""),
             name=name,
             field=name if at_rest else fields.get(name),
             personal=name in personal,

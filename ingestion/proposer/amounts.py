@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ingestion.errors import DataContractError
 from ingestion.money import CURRENCY_EXPONENTS
 from ingestion.proposer.column_look import ColumnLook
-from ingestion.proposer.decision import Draft, Option
+from ingestion.proposer.decision import GUESSED, Draft, Option
 from ingestion.proposer.sample import Sample
 from ingestion.proposer.words import says, tokens_of
+
+_DIGITS = re.compile(r"[+-]?[\d.,' ]+")
 
 
 def decide_amount(sample: Sample, draft: Draft) -> str:
@@ -17,13 +21,19 @@ def decide_amount(sample: Sample, draft: Draft) -> str:
     options = [option for look in sample.looks.values() if look.name not in draft.used for option in _option(look)]
     if not options:
         free = [look for look in sample.looks.values() if look.name not in draft.used]
-        named = [look for look in free if not says(look.name, "source") and not says(look.name, "target")]
-        first = next((look for look in [*named, *free] if look.is_number), free[0] if free else None)
+        free = [look for look in free if not says(look.name, "label")] or free
+        others = [look for look in free if not says(look.name, "source") and not says(look.name, "target")]
+        named = [look for look in others if says(look.name, "amount")]
+        first = next(iter(named), None) or next((look for look in [*others, *free] if look.is_number), None)
+        first = first or next(iter(free), None)
         if first is None:
             raise DataContractError(
                 f"{sample.name} has no column left for an amount.", remedy="Write the mapping by hand."
             )
-        options = [Option(value=first.name, score=0.05, reason="no column holds amounts: name one")]
+        odd = next((value for value in first.looked_at if not _DIGITS.fullmatch(value)), "") if first in named else ""
+        told = f"is named so, but holds {odd!r}, which is no number: put it right, or say by hand how it is read"
+        why = told if odd else "no column holds amounts: name one"
+        options = [Option(value=first.name, score=GUESSED, reason=why)]
     chosen: str = draft.decide("fields.amount", options)
     draft.use(chosen, "amount")
     return chosen

@@ -12,6 +12,8 @@ from ingestion.pan import scrub
 
 #: Below it a choice is asked about.
 ASK_BELOW = 0.75
+#: So sure is a choice that nothing speaks for: it keeps a place for the answer, and no table is tried with it.
+GUESSED = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,11 @@ class Decision:
     confidence: float
     reason: str
     answered: bool = False
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether nothing in the table speaks for it."""
+        return not self.answered and self.confidence <= GUESSED
 
     @property
     def asks(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ingestion.mapping_fields import STEP_UNITS
 from ingestion.proposer.column_look import ColumnLook
-from ingestion.proposer.decision import Draft, Option
+from ingestion.proposer.decision import GUESSED, Draft, Option
 from ingestion.proposer.sample import Sample
 from ingestion.proposer.words import says, tokens_of, zone_of_names
 
@@ -18,7 +18,7 @@ def decide_times(sample: Sample, draft: Draft) -> None:
     looks = sample.looks
     options = [*_whole(looks), *_joined(looks), *_steps(looks)]
     if not options:
-        options = [Option(value=next(iter(looks)), score=0.05, reason="no column holds times: name one")]
+        options = [Option(value=next(iter(looks)), score=GUESSED, reason="no column holds times: name one")]
     chosen = draft.decide("fields.event_time", options)
     columns = [chosen] if isinstance(chosen, str) else list(chosen)
     for name in columns:
@@ -66,6 +66,10 @@ def _joined(looks: dict[str, ColumnLook]) -> list[Option]:
     return found
 
 
+#: A count of steps may fall by this share of its range: rows that came late.
+_MOST_BACK = 0.1
+
+
 def _steps(looks: dict[str, ColumnLook]) -> list[Option]:
     """A count of steps that goes up with the rows."""
     found = []
@@ -74,6 +78,8 @@ def _steps(looks: dict[str, ColumnLook]) -> list[Option]:
             continue
         numbers = look.numbers
         rising = float((np.diff(numbers) >= 0).mean()) if len(numbers) > 1 else 0.0
+        if -np.diff(numbers).min() > _MOST_BACK * np.ptp(numbers):
+            continue  # an hour or a day of the month starts again
         named = max(says(look.name, "step"), 0.3 * says(look.name, "time"))
         if named and rising > 0.95 and numbers.min() >= 0 and numbers.max() < 1e6:
             why = "a count that rises with the rows, and is named so"

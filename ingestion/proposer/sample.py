@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingestion.errors import DataContractError
-from ingestion.expression_values import Rows
+from ingestion.expression_values import Rows, is_plain
 from ingestion.numbers import PLAIN, NumberFormat, currency_mark
 from ingestion.pieces import Piece, SourceFile
 from ingestion.proposer.column_look import ColumnLook, look_at
@@ -70,9 +70,10 @@ def take_sample(source: Path, *, most_rows: int = MOST_ROWS) -> Sample:
         few, middle = -(-most_rows // 3), len(pieces) // 2
         tables = _first(pieces, file, few) + _first(pieces[middle:-1] or pieces[:1], file, few)
         tables += _last(pieces, file, few)
-    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-    if table.num_rows == 0:
+    if sum(table.num_rows for table in tables) == 0:
         raise DataContractError(f"{file.name} has no rows to propose a mapping from.", remedy="Name a file with rows.")
+    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+    table = table.select([field.name for field in table.schema if is_plain(field.type)])
     if file.kind == "csv":
         numbers, guessed = _numbers(table)
         written = replace(written, numbers=numbers, groups_guessed=guessed)

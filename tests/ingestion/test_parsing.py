@@ -154,3 +154,16 @@ def test_any_amount_is_read_back_exactly(minor: int) -> None:
     assert amounts(pa.array([text]))[0] == [minor]
     if abs(minor) < 10**13:
         assert amounts(pa.array([minor / 100]))[0] == [minor]
+
+
+def test_numbers_of_single_precision_are_read_as_they_are_written() -> None:
+    """13.29 is 13.28999996 there: what is meant is the shortest number that gives it."""
+    values = pa.array([13.29, 0.1, 1234.56, float("nan"), None], pa.float32())
+    parsed = parse_amounts(values, AmountField(column="a", unit="decimal"), np.full(5, 2))
+    assert parsed.values.to_pylist() == [1329, 10, 123456, None, None]
+    assert reasons(parsed, 5) == [None, None, None, "amount_not_a_number", None]
+
+
+def test_underscores_are_no_groups() -> None:
+    parsed = parse_amounts(pa.array(["1_000", "10"]), AmountField(column="a", unit="decimal"), np.full(2, 2))
+    assert reasons(parsed, 2) == ["amount_unreadable", None]

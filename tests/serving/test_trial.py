@@ -12,13 +12,14 @@ import typer
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from ingestion.errors import UsageError
+from ingestion.config import Settings
+from ingestion.errors import MappingError, UsageError
 from ingestion.proposer.proposal import propose_mapping
 from ingestion.proposer.questions import parse_answer
 from ingestion.proposer.sample import take_sample
 from ingestion.workspace import Workspace
 from serving.cli import app, data_mapping_init
-from serving.trial import TrialResult, trial
+from serving.trial import TrialResult, shortened, trial
 
 GOLDEN = Path(__file__).parents[1] / "ingestion" / "proposer" / "golden"
 PAGES = ("trial.html", "trial.md", "inspection.html", "mapping.toml", "stages.jsonl")
@@ -108,6 +109,21 @@ def test_a_workspace_with_a_release_is_left_alone(tmp_path: Path) -> None:
     workspace.set_current_release({"id": "release-1"})
     with pytest.raises(UsageError, match="holds a release"):
         trial(workspace, source=GOLDEN / "orders.csv", settings=workspace.settings())
+
+
+def test_a_table_without_readable_amounts_is_not_tried(tmp_path: Path) -> None:
+    """The fraud label was once taken for the amount, with a report that said there are no labels."""
+    rows = [f"t{n},2024-03-{1 + n % 28:02d}T10:00:00Z,c{n % 9},s{n % 5},({n}.50),{int(n % 9 == 0)}" for n in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["id,ts,card,shop,amount,fraud", *rows]))
+    with pytest.raises(MappingError, match=r"cannot be tried yet: fields\.amount = amount is a mere guess") as caught:
+        run(tmp_path / "w", tmp_path / "t.csv")
+    assert "--answers fields.amount=COLUMN" in caught.value.remedy
+
+
+def test_a_trial_is_shorter_than_a_nightly_run() -> None:
+    short = shortened(Settings(train={"epochs": 30, "fanouts": (16, 2)}))
+    assert (short.train.epochs, short.train.fanouts) == (4, (8, 2))
+    assert shortened(Settings(train={"epochs": 1})).train.epochs == 1
 
 
 def test_answers_go_with_a_proposal_only(tmp_path: Path) -> None:

@@ -43,6 +43,20 @@ def test_a_column_that_is_empty_for_frauds(table: Columns, tmp_path: Path) -> No
     assert "is empty" in finding.what
 
 
+@pytest.mark.parametrize(("written_as", "sign"), [("${}", "$"), ("{} EUR", "EUR")])
+def test_a_sign_of_currency_changes_no_finding(table: Columns, tmp_path: Path, written_as: str, sign: str) -> None:
+    table["amount"] = np.where(table["fraud"] == 1, table["amount"] + 5_000, np.minimum(table["amount"], 4_000)).round(
+        2
+    )
+    (tmp_path / "plain").mkdir()
+    plain = found(table, tmp_path / "plain")
+    assert plain[0].columns == ("amount",)
+    table["amount"] = np.asarray([written_as.format(f"{value:.2f}") for value in table["amount"]], object)
+    amount = {"column": "amount", "unit": "decimal", "currency_sign": sign}
+    signed = found(table, tmp_path, fields=mapping().as_dict()["fields"] | {"amount": amount})
+    assert [(item.check, item.columns) for item in signed] == [(item.check, item.columns) for item in plain]
+
+
 def test_a_default_that_only_frauds_leave(table: Columns, tmp_path: Path) -> None:
     table["case_state"] = np.where(table["fraud"] == 1, "closed", "none")
     finding = found(table, tmp_path)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,47 @@ def test_a_sign_of_currency_at_each_amount_is_taken_off_and_told(
     assert rows.column("currency").unique().to_pylist() == [currency]
 
 
-def test_different_signs_of_currency_are_no_amount_that_can_be_read() -> None:
-    mixed = [f"{'$€'[row % 2]}{row}.50" for row in range(len(DAYS))]
-    assert proposal_of(table(amount=mixed)).decisions["fields.amount"].asks
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda row: f"{'$€'[row % 2]}{row}.50",
+        lambda row: f"({row}.50)" if row % 20 == 0 else f"{row}.50",
+        lambda row: f"{row}.50-" if row % 20 == 0 else f"{row}.50",
+        lambda row: f"{row}€50" if row % 10 == 0 else f"{row}.50",
+    ],
+    ids=["two signs", "brackets", "minus behind", "sign in the middle"],
+)
+def test_amounts_that_cannot_be_read_are_a_guess_and_the_label_stays_one(written: Callable[[int], str]) -> None:
+    proposal = proposal_of(table(amount=[written(row) for row in range(len(DAYS))]))
+    amount = proposal.decisions["fields.amount"]
+    assert (amount.choice, amount.is_guessed, amount.asks) == ("amount", True, True)
+    assert "is named so, but holds" in amount.reason
+    assert choice(proposal, "labels[0].column") == "is_fraud"
+
+
+def test_a_stray_text_does_not_hide_the_sign_of_the_others() -> None:
+    amounts = [f"${row}.50" if row != 40 else "$" for row in range(len(DAYS))]
+    proposal = proposal_of(table(amount=amounts))
+    assert choice(proposal, "fields.amount") == "amount"
+    assert choice(proposal, "fields.amount.currency_sign") == "$"
+
+
+@pytest.mark.parametrize("name", ["hour", "day"])
+def test_what_starts_again_is_no_count_of_steps(name: str) -> None:
+    made = table(created_at=None, **{name: [str(1 + row // 4 % 14) for row in range(len(DAYS))]})
+    assert proposal_of(made).decisions["fields.event_time"].is_guessed
+
+
+def test_columns_that_hold_no_single_value_are_left_out(tmp_path: Path) -> None:
+    made = table().append_column("basket", pa.array([[1, 2]] * len(DAYS)))
+    made = made.append_column("blob", pa.array([b"x"] * len(DAYS)))
+    pq.write_table(made, tmp_path / "t.parquet")
+    proposal = propose_mapping(tmp_path / "t.parquet")
+    assert {"basket", "blob"} & set(proposal.columns) == set()
+    proposal.mapping()
+    pq.write_table(table().slice(0, 0), tmp_path / "empty.parquet")
+    with pytest.raises(DataContractError, match="has no rows"):
+        propose_mapping(tmp_path / "empty.parquet")
 
 
 def test_steps_ask_for_their_start_and_length() -> None:
