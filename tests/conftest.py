@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+#: Files that take minutes: they begin first, so that no worker has one of them left at the end.
+_LONGEST = ("test_nightly.py", "test_serve_nightly.py", "test_cluster.py", "test_ingest_kill.py", "test_load.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by how long they take; each keeps its own order."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local[2] session; `ingest` uses it while it is there."""
