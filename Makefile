@@ -30,7 +30,7 @@ demo: setup ## transactions to an investigated alert in ./workspace-demo (SCALE=
 	@$(BIN)/ringfence demo --scale $(SCALE)
 
 test: setup-all ## all tests; starts a real Neo4j server of its own
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup-all ## ruff, mypy, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

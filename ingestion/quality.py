@@ -33,7 +33,7 @@ REMEDIES = {
     "amount_not_a_number": "Give a finite number.",
     "amount_too_large": "Check the unit (minor or decimal); or raise `rules.max_amount_minor` in the mapping.",
     "amount_too_precise": "The currency has fewer decimals: correct it, or set `rounding` in the mapping.",
-    "amount_unreadable": "Give digits; set `decimal` and `thousands`, and the amount's `currency_sign`, in the mapping.",
+    "amount_unreadable": "Give digits; set `decimal` and `thousands`, and the amount's `currency_sign`.",
     "amount_zero": "Correct it; or set `rules.allow_zero_amount` in the mapping if zero is meant.",
     "broken_quotes": "Close the quotation mark, or double it inside a quoted value.",
     "broken_utf8": "Write the file in UTF-8, or set `encoding` in the mapping.",
