@@ -147,6 +147,14 @@ class Report:
             "ratios": [{key: value for key, value in ratio.items() if key != "text"} for ratio in self.ratios],
         }
 
+    def figure(self) -> str:
+        """All claims with a goal in one line, missed ones first: what an acceptance page shows."""
+        bounded = sorted((ratio for ratio in self.ratios if ratio["goal"]), key=lambda ratio: ratio["met"])
+        return "; ".join(
+            f"{'' if ratio['met'] else 'MISSED '}{ratio['name']} {ratio['value']:.4g} ({ratio['text']})"
+            for ratio in bounded
+        )
+
     def finish(self, json_file: Path | None = None) -> int:
         """Print everything, write the JSON, and give the exit code: 1 when a goal is missed, else 0."""
         document = self.as_dict()
@@ -156,6 +164,7 @@ class Report:
         if json_file is not None:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+        print(f"FIGURE: {self.figure()}")
         for name in self.missed():
             print(f"MISSED: {self.benchmark}: {name}", file=sys.stderr)
         return 1 if self.missed() else 0

@@ -37,7 +37,7 @@ def figure_of(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     marked = [line.removeprefix("FIGURE").strip(" :") for line in lines if line.startswith("FIGURE")]
     closing = [line.strip("= ") for line in lines if re.search(r"\d+ (passed|failed)", line)]
-    return (marked or closing or lines or ["no output"])[-1][:300]
+    return (marked or closing or lines or ["no output"])[-1][:600]
 
 
 def run_line(line: dict[str, Any], data: Path | None) -> dict[str, Any]:
