@@ -218,10 +218,15 @@ def judge_row(
 
 def choose_served(rows: list[LadderRow]) -> str:
     """Name of the best servable row by validation AP; within `SERVE_MARGIN` of it the cheapest."""
-    servable = [(row, row.validation_average_precision or 0.0) for row in rows if row.is_servable]
+    servable = [(row, _on_validation(row)) for row in rows if row.is_servable]
     best = max(precision for _, precision in servable)
     near = [row for row, precision in servable if precision >= best - SERVE_MARGIN]
     return min(near, key=lambda row: row.cost).name
+
+
+def _on_validation(row: LadderRow) -> float:
+    assert row.validation_average_precision is not None, f"{row.name} can be served, so it was validated"
+    return row.validation_average_precision
 
 
 def known_before_day(graph: TransactionGraph, day: Ints, party: Ints, *, role: int) -> NDArray[np.bool_]:

@@ -10,13 +10,13 @@ import numpy as np
 import orjson
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from graphml.comparison import Comparison
 from graphml.model import Model
 from graphml.own_scores import OwnScores
 from ingestion.artifacts import write_atomically
-from serving.ladder_table import CAUTION, FEW_FRAUDS
+from serving.ladder_table import CAUTION, FEW_FRAUDS, table_of_rows
 from serving.pages import canvas, data_uri, write_pages
 from serving.report import LadderPictures, draw_ladder, draw_precision_recall
 
@@ -84,19 +84,12 @@ def draw_differences(comparison: Comparison) -> Figure:
 
 def show(console: Console, comparison: Comparison, own: Mapping[str, OwnScores], page: Path) -> None:
     """The same on a terminal."""
-    table = Table(
-        title=f"{comparison.num_frauds} frauds among {comparison.num_transactions:,} judged transactions",
-        title_justify="left",
-        caption="* served",
-        caption_justify="left",
-    )
-    table.add_column("model", no_wrap=True)
-    for name in ("AP", "95 % interval", "minus served", "95 % paired", "P@100", "recall"):
-        table.add_column(name, justify="right")
+    title = f"{comparison.num_frauds} frauds among {comparison.num_transactions:,} judged transactions"
+    table = table_of_rows(title, "AP", "95 % interval", "minus served", "95 % paired", "P@100", "recall")
     for row in comparison.rows:
         is_served, difference = row.name == comparison.reference, comparison.differences.get(row.name)
         table.add_row(
-            f"{row.name}{' *' if is_served else ''}",
+            escape(f"{row.name}{' *' if is_served else ''}"),
             f"{row.average_precision.value:.3f}",
             f"{row.average_precision.low:.3f}–{row.average_precision.high:.3f}",
             "" if difference is None else f"{difference.value:+.3f}",

@@ -11,17 +11,19 @@ FEW_FRAUDS = 100
 CAUTION = " So few that the intervals overlap and another week may order the rows otherwise."
 
 
+def table_of_rows(title: str, *columns: str) -> Table:
+    """An empty table with a row a model and columns of figures."""
+    table = Table(title=title, title_justify="left", caption="* served", caption_justify="left")
+    table.add_column("model", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
+
+
 def show(console: Console, result: TrainResult) -> None:
     """Print the windows' base rate and one row a model; the served one is bold."""
-    table = Table(
-        title=f"Ladder on the test window (recall at the alert budget), {result.model_id}",
-        title_justify="left",
-        caption="* served",
-        caption_justify="left",
-    )
-    table.add_column("model", no_wrap=True)
-    for name in ("AP", "95 % interval", "AUC", "P@100", "ceiling", "recall"):
-        table.add_column(name, justify="right")
+    title = f"Ladder on the test window (recall at the alert budget), {result.model_id}"
+    table = table_of_rows(title, "AP", "95 % interval", "AUC", "P@100", "ceiling", "recall")
     for row in result.ladder.as_dict()["rows"]:
         served = row["name"] == result.ladder.served
         table.add_row(

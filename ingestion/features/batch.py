@@ -72,11 +72,6 @@ class Events:
         """Chosen events."""
         return Events(**{name: values[rows] for name, values in vars(self).items()})
 
-    @classmethod
-    def join(cls, parts: Sequence[Events]) -> Events:
-        """Events of several parts."""
-        return cls(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
-
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRows:

@@ -301,7 +301,7 @@ class Past:
         """The rows of a stream that are part of a party's history, in order."""
         stream = self._streams[index]
         chosen = self._found[stream.role].rows(key)
-        events = Events(**{name: values[chosen] for name, values in vars(self._events).items()})
+        events = self._events.take(chosen)
         brought = None if self._in_of_source is None else self._in_of_source[chosen]
         parts = [
             transaction_rows(
@@ -315,8 +315,7 @@ class Past:
         ]
         if stream.has_labels:
             chosen = self._found_labels[stream.role].rows(key)
-            labels = LabelRows(**{name: values[chosen] for name, values in vars(self._labels).items()})
-            parts.append(label_rows(stream, labels, self._roles))
+            parts.append(label_rows(stream, self._labels.take(chosen), self._roles))
         rows = Rows.join(parts)
         return rows.take((rows.rank != SCORED_ROW) & (rows.a == key[0]) & (rows.b == key[1])).in_order()
 

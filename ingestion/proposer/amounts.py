@@ -43,7 +43,7 @@ def decide_unit(sample: Sample, draft: Draft, amount: str) -> None:
     """Decide unit, rounding and sign of the amount; the currency is decided before."""
     if amount in sample.looks:
         if mark := sample.looks[amount].mark:
-            draft.say("fields.amount.currency_sign", mark, 0.95, "stands at every amount, and is taken off")
+            draft.say("fields.amount.currency_sign", mark, 0.95, "stands at the amounts, and is taken off")
         _decide_unit(sample.looks[amount], draft)
         _decide_sign(sample.looks[amount], draft)
 

@@ -62,7 +62,7 @@ def decide_currency(sample: Sample, draft: Draft, amount: str) -> None:
 def _of_mark(mark: str) -> list[Option]:
     """The currency of a sign or code at each amount; some signs are of several countries."""
     code, score = _MARKS.get(mark, (mark.upper(), 0.95))
-    told = f"{mark} stands at every amount"
+    told = f"{mark} stands at the amounts"
     return [Option(value=code, score=score, reason=told)] if code in CURRENCY_EXPONENTS else []
 
 

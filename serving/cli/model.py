@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from serving.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, answer
+from serving.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, answer, open_workspace
 
 if TYPE_CHECKING:
     from graphml.model import Model
@@ -65,10 +66,9 @@ def evaluate(
     from graphml.ladder import Ladder
     from graphml.own_scores import read_own_scores
     from ingestion.errors import UsageError
-    from ingestion.workspace import Workspace
     from serving import evaluation_report
 
-    opened = Workspace.open(workspace)
+    opened, _ = open_workspace(workspace)
     chosen = _model(opened, model)
     ladder, judged = Ladder.from_dict(chosen.metrics["ladder"]), Judged.read(chosen.path)
     own = {}
@@ -76,7 +76,8 @@ def evaluate(
         if path.stem in own or path.stem in judged.test_scores:
             raise UsageError(f"There is a row {path.stem} already.", remedy="Give the file another name.")
         own[path.stem] = read_own_scores(path, judged)
-    comparison = compare(ladder, judged, own)
+    with Console(stderr=True).status(f"Comparing {len(ladder.rows) + len(own)} rows, each by 500 draws"):
+        comparison = compare(ladder, judged, own)
     page = evaluation_report.write(out or opened.root / "evaluations" / chosen.id, chosen, comparison, own)
     body = comparison.as_dict() | {"model_id": chosen.id, "report": str(page)}
     answer(body, as_json, lambda console: evaluation_report.show(console, comparison, own, page))
@@ -95,15 +96,19 @@ def judged(
 
     Example: ringfence model judged ids.csv --workspace ./workspace-demo
     """
+    import io
+
     import pyarrow as pa
     from pyarrow import csv
 
     from graphml.judged import Judged
-    from ingestion.workspace import Workspace
+    from ingestion.artifacts import write_atomically
 
-    found = Judged.read(_model(Workspace.open(workspace), model).path)
+    found = Judged.read(_model(open_workspace(workspace)[0], model).path)
     windows = ["validation"] * len(found.validation_ids) + ["test"] * len(found.test_ids)
-    csv.write_csv(pa.table({"transaction_id": [*found.validation_ids, *found.test_ids], "window": windows}), out)
+    buffer = io.BytesIO()
+    csv.write_csv(pa.table({"transaction_id": [*found.validation_ids, *found.test_ids], "window": windows}), buffer)
+    write_atomically(out, buffer.getvalue())
     body = {"file": str(out), "validation": len(found.validation_ids), "test": len(found.test_ids)}
     told = f"{body['validation']:,} ids of the validation window and {body['test']:,} of the test window in {out}"
     answer(body, as_json, lambda console: console.print(told, markup=False, highlight=False, soft_wrap=True))
