@@ -16,12 +16,14 @@ class Block:
     """Edges of target d are `offsets_D[d]` up to the next offset (the last runs to E).
 
     `source_E` index among the U sources; `transaction_E` the row of the transaction table that the edge carries;
-    `edge_EA` float32 attributes of the edge as seen from the target at its cut.
+    `gap_E` float32 hours from the edge's event to the target's cut; `edge_EA` float32 attributes of the edge as seen
+    from the target at its cut.
     """
 
     offsets_D: torch.Tensor
     source_E: torch.Tensor
     transaction_E: torch.Tensor
+    gap_E: torch.Tensor
     edge_EA: torch.Tensor
     num_sources: int
 
@@ -36,6 +38,7 @@ class Block:
             offsets_D=torch.from_numpy(sampled.offsets[:-1]),
             source_E=torch.from_numpy(sampled.source),
             transaction_E=torch.from_numpy(sampled.transaction),
+            gap_E=torch.from_numpy(sampled.gap),
             edge_EA=torch.from_numpy(sampled.edge),
             num_sources=len(sampled.sources),
         )

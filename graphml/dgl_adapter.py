@@ -62,6 +62,7 @@ def to_dgl_block(sampled: SampledBlock) -> dgl.DGLGraph:
     block.srcdata["entity"] = torch.from_numpy(sampled.sources.entity)
     block.srcdata["cut"] = torch.from_numpy(sampled.sources.cut)
     block.edata["transaction"] = torch.from_numpy(sampled.transaction)
+    block.edata["gap"] = torch.from_numpy(sampled.gap)
     block.edata["attributes"] = torch.from_numpy(sampled.edge)
     return block
 
@@ -75,6 +76,7 @@ def from_dgl_block(block: dgl.DGLGraph) -> Block:
         offsets_D=torch.cumsum(degrees, 0) - degrees,
         source_E=source[order],
         transaction_E=block.edata["transaction"][order],
+        gap_E=block.edata["gap"][order],
         edge_EA=block.edata["attributes"][order],
         num_sources=block.num_src_nodes(),
     )

@@ -39,12 +39,14 @@ class SampledBlock:
     """One hop. Edges of target node d are `offsets[d]` … `offsets[d + 1]`, oldest first.
 
     `offsets` (D + 1,); `transaction` (E,) positions; `source` (E,) the other end's index in `sources`, whose first
-    D nodes are the targets themselves; `edge` (E, A) float32, see `edge_attributes`.
+    D nodes are the targets themselves; `gap` (E,) float32 hours, 0 or more, from the edge's event to the cut;
+    `edge` (E, A) float32, see `edge_attributes`.
     """
 
     offsets: Ints
     transaction: Ints
     source: Ints
+    gap: Floats
     edge: Floats
     sources: Nodes
     num_targets: int
@@ -154,13 +156,12 @@ def join_nodes(entity: Ints, cut: Ints, offsets: Ints, ends: Ints, num_entities:
 
 
 @jit
-def edge_attributes(role: SmallInts, gap: Ints, label: SmallInts, num_roles: int) -> NDArray[np.float32]:
-    """(E, R + 4) float32: one-hot of the role, log1p of the gap in hours (0 or more), one-hot of fraud,
-    legitimate, unknown."""
+def edge_attributes(role: SmallInts, gap: Floats, label: SmallInts, num_roles: int) -> NDArray[np.float32]:
+    """(E, R + 4) float32: one-hot of the role, log1p of the gap in hours, one-hot of fraud, legitimate, unknown."""
     edge = np.zeros((role.shape[0], num_roles + 4), np.float32)
     for index in range(role.shape[0]):
         edge[index, role[index]] = 1.0
-        edge[index, num_roles] = np.log1p(max(0, gap[index]) / 3_600_000_000)
+        edge[index, num_roles] = np.log1p(float(gap[index]))  # in double precision, as plain Python does it
         edge[index, num_roles + 1 + (1 - label[index])] = 1.0
     return edge
 
@@ -182,11 +183,13 @@ def sample_block(graph: TransactionGraph, nodes: Nodes, cuts: Cuts, fanout: int)
         transaction,
         cuts.label_time[cut_of_edge],
     )
-    gap = cuts.event_time[cut_of_edge] - graph.event_time[transaction]
+    elapsed = np.maximum(cuts.event_time[cut_of_edge] - graph.event_time[transaction], 0)
+    gap = (elapsed / MICROSECONDS_PER_HOUR).astype(np.float32)
     return SampledBlock(
         offsets=offsets,
         transaction=transaction,
         source=source,
+        gap=gap,
         edge=edge_attributes(graph.incident_role[slots], gap, label, len(graph.roles)),
         sources=Nodes(entity=entity, cut=cut),
         num_targets=len(nodes),

@@ -23,7 +23,7 @@ def sampled_blocks(seed: int = 1):
 
 
 def same(ours: Block, theirs: Block) -> bool:
-    names = ("offsets_D", "source_E", "transaction_E", "edge_EA")
+    names = ("offsets_D", "source_E", "transaction_E", "gap_E", "edge_EA")
     return all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in names) and (
         ours.num_sources == theirs.num_sources
     )
@@ -63,6 +63,7 @@ def test_edges_in_another_order_give_the_same_block() -> None:
         (source[order], target[order]), num_src_nodes=block.num_src_nodes(), num_dst_nodes=block.num_dst_nodes()
     )
     turned.edata["transaction"] = block.edata["transaction"][order]
+    turned.edata["gap"] = block.edata["gap"][order]
     turned.edata["attributes"] = block.edata["attributes"][order]
     theirs = from_dgl_block(turned)
     assert torch.equal(ours.offsets_D, theirs.offsets_D)

@@ -15,6 +15,7 @@ def small_block() -> Block:
         offsets_D=torch.tensor([0, 2]),
         source_E=torch.tensor([1, 2]),
         transaction_E=torch.tensor([3, 1]),
+        gap_E=torch.tensor([2.0, 5.0]),
         edge_EA=torch.tensor([[1.0], [3.0]]),
         num_sources=3,
     )
