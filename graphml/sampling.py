@@ -156,12 +156,12 @@ def join_nodes(entity: Ints, cut: Ints, offsets: Ints, ends: Ints, num_entities:
 
 
 @jit
-def edge_attributes(role: SmallInts, gap: Floats, label: SmallInts, num_roles: int) -> NDArray[np.float32]:
+def edge_attributes(role: SmallInts, hours: NDArray[np.float64], label: SmallInts, num_roles: int) -> NDArray[np.float32]:
     """(E, R + 4) float32: one-hot of the role, log1p of the gap in hours, one-hot of fraud, legitimate, unknown."""
     edge = np.zeros((role.shape[0], num_roles + 4), np.float32)
     for index in range(role.shape[0]):
         edge[index, role[index]] = 1.0
-        edge[index, num_roles] = np.log1p(float(gap[index]))  # in double precision, as plain Python does it
+        edge[index, num_roles] = np.log1p(hours[index])
         edge[index, num_roles + 1 + (1 - label[index])] = 1.0
     return edge
 
@@ -184,13 +184,13 @@ def sample_block(graph: TransactionGraph, nodes: Nodes, cuts: Cuts, fanout: int)
         cuts.label_time[cut_of_edge],
     )
     elapsed = np.maximum(cuts.event_time[cut_of_edge] - graph.event_time[transaction], 0)
-    gap = (elapsed / MICROSECONDS_PER_HOUR).astype(np.float32)
+    hours = elapsed / MICROSECONDS_PER_HOUR
     return SampledBlock(
         offsets=offsets,
         transaction=transaction,
         source=source,
-        gap=gap,
-        edge=edge_attributes(graph.incident_role[slots], gap, label, len(graph.roles)),
+        gap=hours.astype(np.float32),
+        edge=edge_attributes(graph.incident_role[slots], hours, label, len(graph.roles)),
         sources=Nodes(entity=entity, cut=cut),
         num_targets=len(nodes),
     )

@@ -55,7 +55,7 @@ def test_one_hop_is_what_a_scan_of_everything_finds(seed: int, fanout: int) -> N
             assert block.edge[edge, : len(graph.roles)].argmax() == role
             gap = max(0, int(graph.event_time[position] - graph.event_time[transaction])) / HOUR
             assert block.gap[edge] == np.float32(gap)
-            assert block.edge[edge, len(graph.roles)] == np.float32(np.log1p(float(np.float32(gap))))
+            assert block.edge[edge, len(graph.roles)] == np.float32(np.log1p(gap))
             label = oracle_label(graph, transaction, int(graph.available_at[position]))
             assert block.edge[edge, len(graph.roles) + 1 :].tolist() == [
                 float(label == state) for state in (FRAUD, LEGITIMATE, UNKNOWN)
