@@ -156,7 +156,9 @@ def join_nodes(entity: Ints, cut: Ints, offsets: Ints, ends: Ints, num_entities:
 
 
 @jit
-def edge_attributes(role: SmallInts, hours: NDArray[np.float64], label: SmallInts, num_roles: int) -> NDArray[np.float32]:
+def edge_attributes(
+    role: SmallInts, hours: NDArray[np.float64], label: SmallInts, num_roles: int
+) -> NDArray[np.float32]:
     """(E, R + 4) float32: one-hot of the role, log1p of the gap in hours, one-hot of fraud, legitimate, unknown."""
     edge = np.zeros((role.shape[0], num_roles + 4), np.float32)
     for index in range(role.shape[0]):
