@@ -5,7 +5,7 @@ Legend: D target nodes, U source nodes (the first D are the targets), E edges, A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphml.sampling import SampledBlock
 from graphml.torch_first import torch
@@ -42,6 +42,11 @@ class Block:
             edge_EA=torch.from_numpy(sampled.edge),
             num_sources=len(sampled.sources),
         )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Block:
+        """The same block on `device`."""
+        names = ("offsets_D", "source_E", "transaction_E", "gap_E", "edge_EA")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names})
 
 
 def mean_by_target(block: Block, table: torch.Tensor, rows_E: torch.Tensor) -> torch.Tensor:
