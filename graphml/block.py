@@ -92,6 +92,28 @@ class Block:
             num_sources=num_sources,
         )
 
+    def split(self, relation_E: torch.Tensor, num_relations: int) -> tuple[Block, ...]:
+        """The edges by their relation (E,): one block a relation, over the same targets and sources.
+
+        For a causal block the role of the target in the edge's transaction is a relation: what a payer's payments say
+        of it and what a payee's receipts say of it then have weights of their own. Raises ValueError for a relation
+        out of range.
+        """
+        _check_ids("relation", relation_E, num_relations)
+        return tuple(self._where(relation_E == relation) for relation in range(num_relations))
+
+    def _where(self, kept_E: torch.Tensor) -> Block:
+        """The edges that are kept; the nodes stay."""
+        degrees = torch.bincount(self.target_E[kept_E], minlength=self.num_targets)
+        return replace(
+            self,
+            offsets_D=torch.cumsum(degrees, 0) - degrees,
+            source_E=self.source_E[kept_E],
+            transaction_E=self.transaction_E[kept_E],
+            gap_E=self.gap_E[kept_E],
+            edge_EA=self.edge_EA[kept_E],
+        )
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Block:
         """The same block on `device`."""
         names = ("offsets_D", "source_E", "transaction_E", "gap_E", "edge_EA")

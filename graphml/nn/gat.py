@@ -11,6 +11,7 @@ state, K heads, C channels of a head.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.nn.functional import dropout, leaky_relu
@@ -175,6 +176,10 @@ class GatConfig(StackConfig):
 
     attention: AttentionConfig = AttentionConfig()
 
+    @classmethod
+    def _restored(cls, name: str, value: Any) -> Any:
+        return AttentionConfig(**value) if name == "attention" else super()._restored(name, value)
+
     def layer(self, in_width: int) -> GatLayer:
         """One layer of the stack."""
         return GatLayer(in_width, self.width, edge=self.edge, attention=self.attention)
@@ -188,4 +193,4 @@ class GraphAttention(GraphStack):
     """A stack of graph attention layers."""
 
     def __init__(self, config: GatConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, [config.layer(in_width) for in_width in config.in_widths])

@@ -71,4 +71,4 @@ class GraphSage(GraphStack):
     """A stack of GraphSAGE layers."""
 
     def __init__(self, config: SageConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, [config.layer(in_width) for in_width in config.in_widths])

@@ -22,7 +22,7 @@ def segment_sizes(offsets_D: torch.Tensor, num_edges: int) -> torch.Tensor:
     >>> segment_sizes(torch.tensor([0, 2, 2]), 3).tolist()
     [2, 0, 1]
     """
-    return torch.diff(offsets_D, append=offsets_D.new_tensor([num_edges]))
+    return torch.diff(offsets_D, append=offsets_D.new_full((1,), num_edges))
 
 
 def target_of_edges(offsets_D: torch.Tensor, num_edges: int) -> torch.Tensor:

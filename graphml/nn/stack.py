@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import nn
 
@@ -73,17 +74,31 @@ class StackConfig(ABC):
 
     def build(self) -> GraphStack:
         """The network."""
-        return GraphStack(self)
+        return GraphStack(self, [self.layer(in_width) for in_width in self.in_widths])
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what `dataclasses.asdict` gave, also through JSON."""
+        return cls(**{name: cls._restored(name, value) for name, value in data.items()})
+
+    @classmethod
+    def _restored(cls, name: str, value: Any) -> Any:
+        """A field from its plain value; a subclass adds its own."""
+        if name == "time" and value is not None:
+            return TimeConfig(num_waves=value["num_waves"], edges_hours=tuple(value["edges_hours"]))
+        if name == "feature_bins" and value is not None:
+            return PiecewiseBins.from_dict(value)
+        return tuple(value) if isinstance(value, list) else value
 
 
 class GraphStack(nn.Module):
-    """Layers of one kind, each normalised; ReLU and dropout between them, so the last state has a direction."""
+    """`layers`, one a hop, each normalised; ReLU and dropout between them, so the last state has a direction."""
 
-    def __init__(self, config: StackConfig) -> None:
+    def __init__(self, config: StackConfig, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.config = config
         self.type_state = nn.Embedding(config.num_types, config.type_width) if config.num_types else None
-        self.layers = nn.ModuleList(config.layer(in_width) for in_width in config.in_widths)
+        self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
 
