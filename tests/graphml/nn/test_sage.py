@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphml.block import Block
+from graphml.nn.edges import EdgeConfig
 from graphml.nn.sage import GraphSage, SageConfig, SageLayer
 from graphml.torch_first import torch
 
@@ -22,7 +23,7 @@ def small_block() -> Block:
 
 
 def test_the_message_is_the_mean_of_state_features_and_attributes() -> None:
-    layer = SageLayer(1, 1, num_features=1, num_attributes=1)
+    layer = SageLayer(1, 1, edge=EdgeConfig(num_features=1, num_attributes=1))
     with torch.no_grad():
         layer.own.weight.fill_(100.0)
         layer.message.weight.copy_(torch.tensor([[1.0, 10.0, 1000.0]]))
@@ -43,7 +44,7 @@ def test_the_order_of_edges_does_not_matter() -> None:
         edge_EA=block.edge_EA.flip(0),
     )
     torch.manual_seed(0)
-    layer = SageLayer(4, 3, num_features=2, num_attributes=1)
+    layer = SageLayer(4, 3, edge=EdgeConfig(num_features=2, num_attributes=1))
     h, features = torch.randn(3, 4), torch.randn(4, 2)
     assert torch.allclose(layer(block, h, features), layer(turned, h, features), atol=1e-6)
 
