@@ -4,6 +4,9 @@ An entity's *slots* are its transactions in any role, oldest first, each once (a
 source). Slots of entity v are `starts[v]` … `stops[v]` of `incident` and `incident_role`, so a binary search
 finds what lies before any position. A growing graph (the online scorer) has the same shape with gaps between.
 
+A *relation* is an ordered pair of roles: under (source, target) an entity is linked to the targets of the
+transactions whose source it is, and (target, source) is its reverse. `TransactionGraph.relation` makes such slots.
+
 Dimensions: N transactions, R roles, V entities, M slots, L labels, F features.
 """
 
@@ -55,6 +58,18 @@ class Seeds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adjacency:
+    """Slots of entity v are `starts[v]` … `stops[v]`, oldest first: `transaction`, its `other` end seen from v, and
+    the `role` of v in it (all (M,))."""
+
+    starts: Ints
+    stops: Ints
+    transaction: Ints
+    other: Ints
+    role: SmallInts
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransactionGraph:
     """See the module. `entity` (N, R) dense ids, -1 where absent, roles in the order source, target, further.
 
@@ -74,6 +89,7 @@ class TransactionGraph:
     stops: Ints
     incident: Ints
     incident_role: SmallInts
+    incident_other: Ints
     label_starts: Ints
     label_stops: Ints
     label_known_at: Ints
@@ -85,6 +101,35 @@ class TransactionGraph:
     @property
     def num_entities(self) -> int:
         return len(self.entity_type)
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """Slots in any role: one relation for the whole graph."""
+        return Adjacency(
+            starts=self.starts,
+            stops=self.stops,
+            transaction=self.incident,
+            other=self.incident_other,
+            role=self.incident_role,
+        )
+
+    def relation(self, role: int, other: int) -> Adjacency:
+        """Slots of the entities in `role`, linked to those in the role `other`; absent and self links are left out."""
+        wanted = (self.entity[:, role] >= 0) & (self.entity[:, other] >= 0)
+        wanted &= self.entity[:, role] != self.entity[:, other]
+        rows = np.flatnonzero(wanted)
+        return _adjacency(
+            owner=self.entity[rows, role],
+            transaction=rows,
+            other=self.entity[rows, other],
+            role=np.full(len(rows), role, np.int8),
+            num_entities=self.num_entities,
+        )
+
+    def relations(self) -> dict[str, Adjacency]:
+        """Every party linked to the source and the source to every party, each with its reverse, by name."""
+        pairs = [pair for role in range(1, len(self.roles)) for pair in ((SOURCE, role), (role, SOURCE))]
+        return {f"{self.roles[role]}->{self.roles[other]}": self.relation(role, other) for role, other in pairs}
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> TransactionGraph:
@@ -117,7 +162,7 @@ class TransactionGraph:
         labels: LabelEvents,
     ) -> TransactionGraph:
         """The graph of transactions in sequence order and their labels in sequence order."""
-        bounds, incident, incident_role = incidence(entity, len(entity_type))
+        slots = incidence(entity, len(entity_type))
         order = np.lexsort((-labels.origin, labels.known_at, labels.position))
         label_bounds = _bounds(labels.position, len(event_time))
         return cls(
@@ -128,10 +173,11 @@ class TransactionGraph:
             event_time=event_time,
             available_at=available_at,
             features=features,
-            starts=bounds[:-1],
-            stops=bounds[1:],
-            incident=incident,
-            incident_role=incident_role,
+            starts=slots.starts,
+            stops=slots.stops,
+            incident=slots.transaction,
+            incident_role=slots.role,
+            incident_other=slots.other,
             label_starts=label_bounds[:-1],
             label_stops=label_bounds[1:],
             label_known_at=labels.known_at[order],
@@ -153,21 +199,40 @@ class TransactionGraph:
         return Cuts(position=np.asarray([position], np.int64), label_time=time, event_time=time)
 
 
-def incidence(entity_NR: Ints, num_entities: int) -> tuple[Ints, Ints, SmallInts]:
-    """Slots of every entity: bounds (V + 1,), positions (M,) ascending in each entity, roles (M,).
+def incidence(entity_NR: Ints, num_entities: int) -> Adjacency:
+    """Slots of every entity in any role, its transactions in ascending positions.
 
-    An entity that has two roles in one transaction gets one slot, under the earlier role.
+    An entity that has two roles in one transaction gets one slot, under the earlier role. The other end is the target
+    seen from the source, and the source seen from any other role.
     """
     roles = entity_NR.shape[1]
     first = entity_NR >= 0
     for role in range(1, roles):
         for earlier in range(role):
             first[:, role] &= entity_NR[:, role] != entity_NR[:, earlier]
-    cells = np.flatnonzero(first.ravel())
-    owner = entity_NR.ravel()[cells]
-    order = np.argsort(owner, kind="stable")  # cells are in sequence order already
-    cells = cells[order]
-    return _bounds(owner, num_entities), cells // roles, (cells % roles).astype(np.int8)
+    cells = np.flatnonzero(first.ravel())  # in the order of the sequence
+    transaction, role_of_cell = cells // roles, (cells % roles).astype(np.int8)
+    side = np.where(role_of_cell == SOURCE, TARGET, SOURCE)
+    return _adjacency(
+        owner=entity_NR.ravel()[cells],
+        transaction=transaction,
+        other=entity_NR[transaction, side],
+        role=role_of_cell,
+        num_entities=num_entities,
+    )
+
+
+def _adjacency(*, owner: Ints, transaction: Ints, other: Ints, role: SmallInts, num_entities: int) -> Adjacency:
+    """Slots in the order of the sequence, sorted by their owner (M,)."""
+    order = np.argsort(owner, kind="stable")
+    bounds = _bounds(owner, num_entities)
+    return Adjacency(
+        starts=bounds[:-1],
+        stops=bounds[1:],
+        transaction=transaction[order],
+        other=other[order],
+        role=role[order],
+    )
 
 
 def _bounds(codes: Ints, num: int) -> Ints:
