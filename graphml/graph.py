@@ -13,6 +13,7 @@ Dimensions: N transactions, R roles, V entities, M slots, L labels, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -134,14 +135,13 @@ class TransactionGraph:
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> TransactionGraph:
         """The graph of a whole snapshot; roles and entity types are the snapshot's."""
-        kinds = snapshot.entities().column("type").combine_chunks()
-        types = tuple(sorted(pc.unique(kinds).to_pylist()))
+        types, entity_type = entity_types(snapshot)
         arrays = snapshot.arrays
         return cls.build(
             roles=arrays.roles,
             types=types,
             entity=arrays.entity,
-            entity_type=np.asarray(pc.index_in(kinds, value_set=_strings(types)), np.int64),
+            entity_type=entity_type,
             event_time=arrays.event_time,
             available_at=arrays.available_at,
             features=snapshot.features(),
@@ -163,8 +163,6 @@ class TransactionGraph:
     ) -> TransactionGraph:
         """The graph of transactions in sequence order and their labels in sequence order."""
         slots = incidence(entity, len(entity_type))
-        order = np.lexsort((-labels.origin, labels.known_at, labels.position))
-        label_bounds = _bounds(labels.position, len(event_time))
         return cls(
             roles=roles,
             types=types,
@@ -178,10 +176,7 @@ class TransactionGraph:
             incident=slots.transaction,
             incident_role=slots.role,
             incident_other=slots.other,
-            label_starts=label_bounds[:-1],
-            label_stops=label_bounds[1:],
-            label_known_at=labels.known_at[order],
-            label_state=labels.is_fraud[order].astype(np.int8),
+            **label_columns(labels, len(event_time)),
         )
 
     def cuts(self, positions: Ints) -> Cuts:
@@ -197,6 +192,25 @@ class TransactionGraph:
         last = max(position - 1, 0)
         time = self.available_at[last : last + 1]
         return Cuts(position=np.asarray([position], np.int64), label_time=time, event_time=time)
+
+
+def entity_types(snapshot: Snapshot) -> tuple[tuple[str, ...], Ints]:
+    """The types of a snapshot's entities, sorted, and each entity's code among them (V,)."""
+    kinds = snapshot.entities().column("type").combine_chunks()
+    types = tuple(sorted(pc.unique(kinds).to_pylist()))
+    return types, np.asarray(pc.index_in(kinds, value_set=_strings(types)), np.int64)
+
+
+def label_columns(labels: LabelEvents, num_transactions: int) -> dict[str, Any]:
+    """The label arrays of a graph, by name."""
+    order = np.lexsort((-labels.origin, labels.known_at, labels.position))
+    bounds = _bounds(labels.position, num_transactions)
+    return {
+        "label_starts": bounds[:-1],
+        "label_stops": bounds[1:],
+        "label_known_at": labels.known_at[order],
+        "label_state": labels.is_fraud[order].astype(np.int8),
+    }
 
 
 def incidence(entity_NR: Ints, num_entities: int) -> Adjacency:
