@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphml.block import Block, mean_by_target
+from graphml.block import Block
+from graphml.nn.gather import mean_by_target
 from graphml.torch_first import torch
 from tests.graphml.nn.cases import blocks
 

@@ -16,6 +16,7 @@ from graphml.nn.segments import (
     segment_softmax,
     segment_softmax_with_own,
     segment_sum,
+    spread,
     target_of_edges,
 )
 from graphml.torch_first import torch
@@ -84,6 +85,13 @@ def test_large_logits_do_not_overflow() -> None:
     shares, own = segment_softmax_with_own(logits, torch.tensor([[1e4], [-1e4], [1e4], [0.0]]), OFFSETS)
     assert torch.allclose(shares, torch.tensor([[1 / 3], [1 / 3], [0.0]]))
     assert torch.allclose(own, torch.tensor([[1 / 3], [1.0], [1.0], [1.0]]))
+
+
+@given(block=blocks())
+def test_spread_reads_the_row_of_the_target(block: Block) -> None:
+    rows = torch.arange(block.num_targets, dtype=torch.float64)[:, None].requires_grad_()
+    assert spread(rows, block.offsets_D, block.num_edges)[:, 0].tolist() == block.target_E.tolist()
+    assert torch.autograd.gradcheck(lambda x: spread(x, block.offsets_D, block.num_edges), (rows,))
 
 
 @pytest.mark.parametrize("operation", [segment_sum, segment_mean, segment_max, segment_softmax])
