@@ -1,8 +1,8 @@
 """Reading rows for the edges of a block, with gradients that are sums over the edges sorted by row.
 
-`index_select` and `embedding_bag` give the same values; their backward passes add row by row into memory (19 ms
-forward and backward for 110,000 edges of width 64 on one core, against 7 here) and on a GPU in an order that changes
-from run to run.
+`index_select` and `embedding_bag` give the same values; their backward passes add row by row into memory (14 ms of
+CPU time forward and backward for a mean over 110,000 edges of width 64, against 7.5 here and in DGL) and on a GPU in
+an order that changes from run to run.
 
 Legend: D targets, U rows of a table, E edges, H width.
 """
@@ -72,5 +72,6 @@ class _RowsMean(Function):
 
 def _by_row(rows_E: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The edges sorted by row, and where those of each row begin."""
-    counts_U = torch.bincount(rows_E, minlength=num_rows)
+    # Not `bincount`: on a GPU it waits for the largest row to come back.
+    counts_U = rows_E.new_zeros(num_rows).scatter_add_(0, rows_E, torch.ones_like(rows_E))
     return torch.argsort(rows_E, stable=True), torch.cumsum(counts_U, 0) - counts_U

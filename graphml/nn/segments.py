@@ -3,8 +3,8 @@
 Every operation runs on any device, is differentiable (once), keeps the type of its values, gives the same bits
 twice, and gives zeros (softmax: nothing) for an empty segment, also when all are empty. Sums go through
 `embedding_bag`, on one CPU core faster than `index_add`; their gradients are written out here, because its own
-backward pass sorts what is sorted already: 11 ms became 4 for 110,000 edges of width 64, for the maximum 94 became
-20.
+backward pass sorts what is sorted already: 11 ms became 5 for 110,000 edges of width 64 (CPU time, forward and
+backward), for the maximum 94 became 25.
 
 Legend: D targets (segments), E edges, H width, K heads.
 """

@@ -12,6 +12,7 @@ from graphml.torch_first import torch
 from tests.graphml.nn.cases import blocks, random_inputs
 
 
+@settings(deadline=None)
 @given(block=blocks(), seed=st.integers(0, 99))
 def test_values(block: Block, seed: int) -> None:
     h, _ = random_inputs(seed, block, 2)
