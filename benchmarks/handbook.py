@@ -47,6 +47,7 @@ from graphml.rewire import rewire
 from graphml.sage_training import SageTraining, fit_sage
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Task, window_task
+from graphml.trainer_config import TrainerConfig
 from ingestion.contracts import MICROSECONDS_PER_DAY, micros
 from ingestion.ingest import ingest
 from ingestion.mapping import load_mapping
@@ -64,7 +65,10 @@ PUBLISHED = {
     "MLP (book)": (0.653, 0.864, 0.286),
 }
 CEILING = 0.397
-GRAPHSAGE = SageTraining(epochs=16, patience=5, batch_size=256, learning_rate=3e-3, dropout=0.2, weight_decay=1e-4)
+GRAPHSAGE = SageTraining(
+    dropout=0.2,
+    trainer=TrainerConfig(epochs=16, patience=5, batch_size=256, learning_rate=3e-3, weight_decay=1e-4),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +233,7 @@ def run(report: Report, snapshot: Snapshot, table: Path, config: SageTraining) -
     judge("xgboost_neighbors", judge.logits(TreeRow.fit(context, seeds, train.is_fraud, TreeConfig(), neighbors)))
     with stopwatch() as elapsed:
         epochs = chosen_epochs(context, config)
-        fixed = replace(config, epochs=epochs)
+        fixed = replace(config, trainer=replace(config.trainer, epochs=epochs))
         sage = judge.logits(fit_sage(context, train, None, fixed).row)
     report.row("graphsage: epochs, chosen on the earlier fold", epochs, "")
     report.row("graphsage: both trainings", elapsed(), "s")
@@ -263,7 +267,7 @@ def main() -> int:
     if not table.exists():
         print(f"{table} does not exist: give the folder of the public data sets by --data.", file=sys.stderr)
         return 2
-    config = replace(GRAPHSAGE, epochs=3) if arguments.quick else GRAPHSAGE
+    config = replace(GRAPHSAGE, trainer=replace(GRAPHSAGE.trainer, epochs=3)) if arguments.quick else GRAPHSAGE
     report = Report(
         benchmark="handbook",
         config={

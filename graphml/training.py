@@ -37,6 +37,7 @@ from graphml.rewire import rewire
 from graphml.sage_training import SageRun, SageTraining, fit_sage
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Tasks, Windows, plan_windows
+from graphml.trainer_config import TrainerConfig
 from ingestion.artifacts import publish, short_hash, staging, verify
 from ingestion.config import Settings
 from ingestion.errors import ArtifactError
@@ -71,7 +72,9 @@ class TrainConfig:
             seed=chosen,
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
-            graphsage=SageTraining(fanouts=train.fanouts, epochs=train.epochs, seed=chosen),
+            graphsage=SageTraining(
+                fanouts=train.fanouts, trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision="fp32")
+            ),
         )
 
     def as_dict(self) -> dict[str, Any]:

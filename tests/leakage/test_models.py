@@ -25,6 +25,7 @@ from graphml.online import known_by
 from graphml.sage_training import SageTraining, fit_sage
 from graphml.sampling import sample_blocks, seed_nodes
 from graphml.tasks import window_task
+from graphml.trainer_config import TrainerConfig
 from ingestion.contracts import MICROSECONDS_PER_DAY as DAY
 from ingestion.labels import LabelEvents
 from ingestion.workspace import Workspace
@@ -188,14 +189,12 @@ def learned_precision(
         for a, b, c in ((7, 35, 42), (42, 60, 70))
     )
     config = SageTraining(
-        epochs=4,
         width=32,
         fanouts=(8, 4),
         seeds_per_epoch=2_000,
-        batch_size=64,
-        learning_rate=3e-3,
         dropout=0.1,
         negatives=10,
+        trainer=TrainerConfig(epochs=4, batch_size=64, learning_rate=3e-3, precision="fp32"),
     )
     row = fit_sage(GraphContext(graph), train, None, config).row
     return average_precision(test.is_fraud, row.logits(GraphContext(graph), graph.seeds(test.positions))), test.is_fraud
