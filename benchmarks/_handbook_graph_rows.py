@@ -1,0 +1,162 @@
+"""The learned graph rows of protocol B: GraphSAGE, GAT, the event graph and its out-of-fold logit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _handbook_data import Data
+from _handbook_trees import Chosen
+
+from graphml.context import GraphContext
+from graphml.distributed import current_ranks
+from graphml.event_graph_row import EventGraphRow
+from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.nn.classifier import GraphClassifier
+from graphml.nn.gat import AttentionConfig, GatConfig
+from graphml.nn.head import TransactionHead
+from graphml.sage_row import SageRow
+from graphml.sage_training import SageLearner, SageTraining, fit_sage, kept_share
+from graphml.sampling import NUM_PLAIN_ATTRIBUTES
+from graphml.scaling import Scaler, SeedEncoder
+from graphml.scorer import Doubles
+from graphml.stacking import out_of_fold, party_folds
+from graphml.tasks import Task
+from graphml.torch_first import torch
+from graphml.trainer import fit
+from graphml.trainer_config import TrainerConfig
+
+NUM_FOLDS = 4
+#: Twelve random combinations of each are tried.
+SAGE_SPACE: dict[str, list[Any]] = {
+    "epochs": [8, 16, 32],
+    "batch_size": [128, 256],
+    "learning_rate": [1e-3, 3e-3],
+    "weight_decay": [1e-4, 1e-2],
+    "dropout": [0.1, 0.2, 0.3],
+    "width": [32, 64],
+    "negatives": [10, 20],
+}
+SAGE_DEFAULT = {
+    "epochs": 16,
+    "batch_size": 256,
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-4,
+    "dropout": 0.2,
+    "width": 64,
+    "negatives": 20,
+}
+EVENT_SPACE: dict[str, list[Any]] = {
+    "epochs": [16, 24, 48],
+    "batch_size": [64, 128],
+    "learning_rate": [1e-3, 2e-3, 4e-3],
+    "weight_decay": [1e-3, 1e-2, 1e-1],
+    "dropout": [0.1, 0.3],
+    "width": [32, 64],
+    "negatives": [10, 20],
+}
+EVENT_DEFAULT = {
+    "epochs": 24,
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-2,
+    "dropout": 0.1,
+    "width": 32,
+    "negatives": 10,
+}
+_TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
+
+
+def sage_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
+    """GraphSAGE on the book's features."""
+    row = fit_sage(data.book, train, None, _with_setting(SageTraining(), setting)).row
+    return row.logits(data.book, data.book.graph.seeds(test.positions))
+
+
+def gat_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
+    """GAT (v2, four heads) on the book's features, with the head and the inputs of GraphSAGE."""
+    context, config = data.book, _with_setting(SageTraining(), setting)
+    learner = _gat_learner(context, train, config)
+    fit(learner, config.trainer)
+    return learner.row.logits(context, context.graph.seeds(test.positions))
+
+
+def event_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
+    """The event graph, on the event's own features."""
+    row = fit_event_graph(data.book, train, data.book_columns, event_config(setting))
+    return row.logits(data.book, data.book.graph.seeds(test.positions))
+
+
+def out_of_fold_logits(
+    data: Data, train: Task, test: Task, setting: Mapping[str, Any], folder: Path
+) -> dict[str, np.ndarray]:
+    """`train` (m,), the event graph's logits of the rows that trees are grown on (`Chosen`), each by a model that
+    was not told its outcome; `test` (n,), the mean of the models'. Models are kept in `folder` until all are there."""
+    rows = Chosen.of(train).rows
+    told = Task(positions=train.positions[rows], is_fraud=train.is_fraud[rows])
+    fold = party_folds(data.book.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
+
+    def fit_or_read(task: Task, number: int) -> EventGraphRow:
+        kept = folder / str(number)
+        if not (kept / "event_graph.json").exists():
+            kept.mkdir(parents=True, exist_ok=True)
+            fit_event_graph(data.book, task, data.book_columns, event_config(setting, seed=number)).save(kept)
+        return EventGraphRow.load(kept)
+
+    found = out_of_fold(data.book, told, fold, fit_or_read)
+    return {"train": found.logits, "test": found.score(data.book, data.book.graph.seeds(test.positions))}
+
+
+def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTraining:
+    """The event graph's training of a setting."""
+    config = _with_setting(EventGraphTraining(), setting)
+    width = setting["width"]
+    return replace(
+        config, message_widths=(width, width), max_seeds_per_epoch=16_384, trainer=replace(config.trainer, seed=seed)
+    )
+
+
+def _with_setting(config: SageTraining, setting: Mapping[str, Any]) -> Any:
+    trainer: TrainerConfig = replace(config.trainer, **{name: setting[name] for name in _TRAINER})
+    return replace(config, trainer=trainer, **{name: setting[name] for name in setting if name not in _TRAINER})
+
+
+def _gat_learner(context: GraphContext, train: Task, config: SageTraining) -> SageLearner:
+    features = context.graph.features[train.positions]
+    encoder = SeedEncoder.fit(features, compress=(False, True))
+    sizes = GatConfig(
+        num_types=len(context.graph.types),
+        num_features=features.shape[1],
+        num_attributes=len(context.graph.roles) + NUM_PLAIN_ATTRIBUTES,
+        width=config.width,
+        dropout=config.dropout,
+        attention=AttentionConfig(num_heads=4),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(config.trainer.seed)
+        head = TransactionHead(config.width, encoder.width, dropout=config.dropout)
+        network = GraphClassifier(sizes, head)
+    prior = float(train.is_fraud.mean())
+    row = SageRow(
+        network=network,
+        config=sizes,
+        fanouts=config.fanouts,
+        edge_scaler=Scaler.fit(features, compress=True),
+        encoder=encoder,
+        correction=config.loss.correction(prior=prior, kept=kept_share(train, config)),
+        name="gat",
+    )
+    targets = np.zeros(len(context.graph), np.float32)
+    targets[train.positions] = train.is_fraud
+    return SageLearner(
+        context=context,
+        train=train,
+        validation=None,
+        config=config,
+        row=row,
+        ranks=current_ranks(),
+        targets_N=torch.from_numpy(targets),
+    )
