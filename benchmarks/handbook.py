@@ -4,8 +4,8 @@
         [--json FILE]
 
 Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on these
-and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed goes
-on where it stopped.
+and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed
+goes on where it stopped.
 
 Train 2018-07-25..07-31, delay 7 days, test 2018-08-08..08-14; customers whose fraud is known are removed from the
 test days: training frauds at once, each day's frauds 7 days later. Training targets come from the 7 training days
