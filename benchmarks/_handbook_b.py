@@ -1,8 +1,8 @@
 """Protocol B of the Handbook benchmark: four prequential folds, both label budgets, every row of `_handbook_rows`.
 
 Every tuned row tries the same number of random settings, at the budget fold-week, on the two earlier training weeks;
-the setting with the best mean is used in both budgets. The oracle (`_oracle`) knows the generator's rules; a row above the
-alarm line is a leak until explained. Each result is kept by (row, fold, budget, setting).
+the setting with the best mean is used in both budgets. The oracle (`_oracle`) knows the generator's rules; a row above
+the alarm line is a leak until explained. Each result is kept by (row, fold, budget, setting).
 """
 
 from __future__ import annotations

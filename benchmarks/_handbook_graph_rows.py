@@ -51,21 +51,21 @@ SAGE_DEFAULT = {
 }
 EVENT_SPACE: dict[str, list[Any]] = {
     "epochs": [16, 24, 48],
-    "batch_size": [64, 128],
+    "batch_size": [64, 128, 256],
     "learning_rate": [1e-3, 2e-3, 4e-3],
-    "weight_decay": [1e-3, 1e-2, 1e-1],
+    "weight_decay": [1e-2, 1e-1],
     "dropout": [0.1, 0.3],
     "width": [32, 64],
-    "negatives": [10, 20],
+    "negatives": [10, 20, 40],
 }
 EVENT_DEFAULT = {
     "epochs": 24,
-    "batch_size": 64,
+    "batch_size": 128,
     "learning_rate": 2e-3,
     "weight_decay": 1e-2,
     "dropout": 0.1,
     "width": 32,
-    "negatives": 10,
+    "negatives": 20,
 }
 _TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
 
