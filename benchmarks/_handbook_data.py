@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -58,6 +58,7 @@ class Data:
     transaction_ids: np.ndarray
     scenario: Ints
     amount: Doubles
+    _kept: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, book: Snapshot, default: Snapshot, table: Path) -> Data:
@@ -76,6 +77,14 @@ class Data:
             scenario=frame.TX_FRAUD_SCENARIO.to_numpy(np.int64),
             amount=frame.TX_AMOUNT.to_numpy(np.float64),
         )
+
+    def fresh_book(self, positions: Ints) -> GraphContext:
+        """The context with the book's features for models of these training rows: tables are kept for one set of rows
+        at a time, since each takes about a gigabyte."""
+        key = hash(positions.tobytes())
+        if self._kept.get("rows") != key:
+            self._kept |= {"rows": key, "context": GraphContext(self.book.graph)}
+        return self._kept["context"]
 
     def by_scenario(self, test: Task, logits: Doubles) -> list[float]:
         """AP of each scenario's frauds among all legitimate rows."""

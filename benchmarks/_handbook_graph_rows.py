@@ -50,7 +50,7 @@ SAGE_DEFAULT = {
     "negatives": 20,
 }
 EVENT_SPACE: dict[str, list[Any]] = {
-    "epochs": [16, 24, 48],
+    "epochs": [12, 24],
     "batch_size": [64, 128, 256],
     "learning_rate": [1e-3, 2e-3, 4e-3],
     "weight_decay": [1e-2, 1e-1],
@@ -86,8 +86,9 @@ def gat_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) 
 
 def event_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
     """The event graph, on the event's own features."""
-    row = fit_event_graph(data.book, train, data.book_columns, event_config(setting))
-    return row.logits(data.book, data.book.graph.seeds(test.positions))
+    context = data.fresh_book(train.positions)
+    row = fit_event_graph(context, train, data.book_columns, event_config(setting))
+    return row.logits(context, context.graph.seeds(test.positions))
 
 
 def out_of_fold_logits(
@@ -97,17 +98,20 @@ def out_of_fold_logits(
     was not told its outcome; `test` (n,), the mean of the models'. Models are kept in `folder` until all are there."""
     rows = Chosen.of(train).rows
     told = Task(positions=train.positions[rows], is_fraud=train.is_fraud[rows])
-    fold = party_folds(data.book.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
+    context = data.fresh_book(told.positions)
+    fold = party_folds(context.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
 
     def fit_or_read(task: Task, number: int) -> EventGraphRow:
         kept = folder / str(number)
         if not (kept / "event_graph.json").exists():
             kept.mkdir(parents=True, exist_ok=True)
-            fit_event_graph(data.book, task, data.book_columns, event_config(setting, seed=number)).save(kept)
+            config = event_config(setting, seed=number)
+            row = fit_event_graph(context, task, data.book_columns, config, fitted_on=told.positions)
+            row.save(kept)
         return EventGraphRow.load(kept)
 
-    found = out_of_fold(data.book, told, fold, fit_or_read)
-    return {"train": found.logits, "test": found.score(data.book, data.book.graph.seeds(test.positions))}
+    found = out_of_fold(context, told, fold, fit_or_read)
+    return {"train": found.logits, "test": found.score(context, context.graph.seeds(test.positions))}
 
 
 def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTraining:

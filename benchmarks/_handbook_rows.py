@@ -69,12 +69,6 @@ class Rows:
             Row(name="logistic, 15 features", score=self._logistic),
             Row(name="peer: pandas + XGBClassifier, 15 features", score=self._peer),
             Row(name="xgboost, 15 features", score=self._trees(book, every_row=True), default=BOOK),
-            Row(
-                name="xgboost, 15 features, tuned",
-                score=self._trees(book, every_row=True),
-                default=BOOK,
-                space=SPACE,
-            ),
             Row(name="oracle", score=self._oracle),
             Row(name="event graph", score=self._graph(event_logits), default=EVENT_DEFAULT, space=EVENT_SPACE),
             Row(
@@ -83,6 +77,12 @@ class Rows:
                 default=BOOK,
                 space=SPACE,
                 stacked=True,
+            ),
+            Row(
+                name="xgboost, 15 features, tuned",
+                score=self._trees(book, every_row=True),
+                default=BOOK,
+                space=SPACE,
             ),
             Row(name="xgboost, default features", score=self._trees(default), default=BOOK, space=SPACE),
             Row(name="default + neighbors", score=self._trees(self._near), default=BOOK, space=SPACE),

@@ -35,8 +35,8 @@ class EventGraphTraining(SageTraining):
     dropout: float = 0.1
     message_widths: tuple[int, ...] = (64, 64)
     aggregators: tuple[str, ...] = ("mean", "max", "attention")
-    feature_bins: int = 16
-    gap_bins: int = 32
+    feature_bins: int = 8
+    gap_bins: int = 24
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(epochs=24, batch_size=256, learning_rate=2e-3, final_share=0.0)
     )
@@ -77,26 +77,37 @@ def fit_event_graph(
     columns: Sequence[int],
     config: EventGraphTraining,
     *,
+    fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
 ) -> EventGraphRow:
-    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`)."""
-    learner = event_graph_learner(context, train, columns, config)
+    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`).
+
+    Encodings, which no outcome enters, are fitted on the positions `fitted_on`, the training rows if unset: models that
+    share them share the table of tokens.
+    """
+    learner = event_graph_learner(context, train, columns, config, fitted_on=fitted_on)
     fit(learner, config.trainer, checkpoint=checkpoint)
     return learner.row
 
 
 def event_graph_learner(
-    context: GraphContext, train: Task, columns: Sequence[int], config: EventGraphTraining
+    context: GraphContext,
+    train: Task,
+    columns: Sequence[int],
+    config: EventGraphTraining,
+    *,
+    fitted_on: Ints | None = None,
 ) -> EventGraphLearner:
-    """The learner with a fresh network, its encodings fitted on the training rows."""
+    """The learner with a fresh network; see `fit_event_graph`."""
     graph = context.graph
-    code = EventCode.fit(graph.features[train.positions], columns, num_bins=config.feature_bins)
+    rows = train.positions if fitted_on is None else fitted_on
+    code = EventCode.fit(graph.features[rows], columns, num_bins=config.feature_bins)
     token = EventToken(code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1])
     sizes = EventGraphConfig(
         token_width=token.width,
         num_attributes=len(graph.roles) + NUM_PLAIN_ATTRIBUTES,
         num_roles=len(graph.roles),
-        edges_hours=_gap_edges(context, train, config),
+        edges_hours=_gap_edges(context, rows, config),
         width=config.width,
         message_widths=config.message_widths,
         aggregators=config.aggregators,
@@ -117,9 +128,9 @@ def event_graph_learner(
     return EventGraphLearner(context=context, train=train, config=config, row=row, targets_N=torch.from_numpy(targets))
 
 
-def _gap_edges(context: GraphContext, train: Task, config: EventGraphTraining) -> tuple[float, ...]:
-    """Quantiles of the gaps (hours) that training seeds see."""
-    rows = np.random.default_rng(config.trainer.seed).permutation(train.positions)[:_ROWS_FOR_GAPS]
+def _gap_edges(context: GraphContext, positions: Ints, config: EventGraphTraining) -> tuple[float, ...]:
+    """Quantiles of the gaps (hours) that seeds at `positions` see."""
+    rows = np.random.default_rng(0).permutation(positions)[:_ROWS_FOR_GAPS]
     seeds = context.graph.seeds(rows)
     nodes, _ = seed_nodes(seeds.entity)
     gap = sample_block(context.graph, nodes, seeds.cuts, config.fanouts[0]).gap

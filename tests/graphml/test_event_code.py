@@ -34,6 +34,8 @@ def test_a_code_holds_the_value_its_logarithm_and_its_place_in_the_bins() -> Non
     expected = [0.0, (np.log1p(1.5) - logs.mean()) / logs.std(), 1.0, 0.5, 0.0]
     assert found == pytest.approx(expected, abs=1e-6)
     assert code.width == 5
+    flag = EventCode.fit(np.asarray([[0.0], [1.0], [1.0]], np.float32), [0])
+    assert (flag.graded, flag.width) == ((), 1)
     assert EventCode.from_dict(code.as_dict()) == code
 
 
