@@ -11,27 +11,17 @@ import numpy as np
 from _handbook_data import Data
 from _handbook_trees import Chosen
 
-from graphml.context import GraphContext
-from graphml.distributed import current_ranks
 from graphml.event_graph_row import EventGraphRow
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
-from graphml.nn.classifier import GraphClassifier
-from graphml.nn.gat import AttentionConfig, GatConfig
-from graphml.nn.head import TransactionHead
-from graphml.sage_row import SageRow
-from graphml.sage_training import SageLearner, SageTraining, fit_sage, kept_share
-from graphml.sampling import NUM_PLAIN_ATTRIBUTES
-from graphml.scaling import Scaler, SeedEncoder
+from graphml.graph_training import GraphTraining, fit_graph
 from graphml.scorer import Doubles
 from graphml.stacking import out_of_fold, party_folds
 from graphml.tasks import Task
-from graphml.torch_first import torch
-from graphml.trainer import fit
 from graphml.trainer_config import TrainerConfig
 
 NUM_FOLDS = 4
 #: Twelve random combinations of each are tried.
-SAGE_SPACE: dict[str, list[Any]] = {
+GRAPH_SPACE: dict[str, list[Any]] = {
     "epochs": [8, 16, 32],
     "batch_size": [128, 256],
     "learning_rate": [1e-3, 3e-3],
@@ -40,7 +30,7 @@ SAGE_SPACE: dict[str, list[Any]] = {
     "width": [32, 64],
     "negatives": [10, 20],
 }
-SAGE_DEFAULT = {
+GRAPH_DEFAULT = {
     "epochs": 16,
     "batch_size": 256,
     "learning_rate": 3e-3,
@@ -70,18 +60,11 @@ EVENT_DEFAULT = {
 _TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
 
 
-def sage_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
-    """GraphSAGE on the book's features."""
-    row = fit_sage(data.book, train, None, _with_setting(SageTraining(), setting)).row
+def graph_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any], *, network: str) -> Doubles:
+    """A network of `graphml.networks` on the book's features."""
+    config = _with_setting(GraphTraining(network=network), setting)
+    row = fit_graph(data.book, train, None, config).row
     return row.logits(data.book, data.book.graph.seeds(test.positions))
-
-
-def gat_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
-    """GAT (v2, four heads) on the book's features, with the head and the inputs of GraphSAGE."""
-    context, config = data.book, _with_setting(SageTraining(), setting)
-    learner = _gat_learner(context, train, config)
-    fit(learner, config.trainer)
-    return learner.row.logits(context, context.graph.seeds(test.positions))
 
 
 def event_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
@@ -123,44 +106,6 @@ def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTrai
     )
 
 
-def _with_setting(config: SageTraining, setting: Mapping[str, Any]) -> Any:
+def _with_setting(config: GraphTraining, setting: Mapping[str, Any]) -> Any:
     trainer: TrainerConfig = replace(config.trainer, **{name: setting[name] for name in _TRAINER})
     return replace(config, trainer=trainer, **{name: setting[name] for name in setting if name not in _TRAINER})
-
-
-def _gat_learner(context: GraphContext, train: Task, config: SageTraining) -> SageLearner:
-    features = context.graph.features[train.positions]
-    encoder = SeedEncoder.fit(features, compress=(False, True))
-    sizes = GatConfig(
-        num_types=len(context.graph.types),
-        num_features=features.shape[1],
-        num_attributes=len(context.graph.roles) + NUM_PLAIN_ATTRIBUTES,
-        width=config.width,
-        dropout=config.dropout,
-        attention=AttentionConfig(num_heads=4),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(config.trainer.seed)
-        head = TransactionHead(config.width, encoder.width, dropout=config.dropout)
-        network = GraphClassifier(sizes, head)
-    prior = float(train.is_fraud.mean())
-    row = SageRow(
-        network=network,
-        config=sizes,
-        fanouts=config.fanouts,
-        edge_scaler=Scaler.fit(features, compress=True),
-        encoder=encoder,
-        correction=config.loss.correction(prior=prior, kept=kept_share(train, config)),
-        name="gat",
-    )
-    targets = np.zeros(len(context.graph), np.float32)
-    targets[train.positions] = train.is_fraud
-    return SageLearner(
-        context=context,
-        train=train,
-        validation=None,
-        config=config,
-        row=row,
-        ranks=current_ranks(),
-        targets_N=torch.from_numpy(targets),
-    )

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ from _handbook_data import Budget, Data, Fold
 from _handbook_graph_rows import (
     EVENT_DEFAULT,
     EVENT_SPACE,
-    SAGE_DEFAULT,
-    SAGE_SPACE,
+    GRAPH_DEFAULT,
+    GRAPH_SPACE,
     event_logits,
-    gat_logits,
+    graph_logits,
     out_of_fold_logits,
-    sage_logits,
 )
 from _handbook_peer import handbook_features, peer_logits
 from _handbook_trees import BOOK, SPACE, Chosen, tree_logits
@@ -87,8 +86,18 @@ class Rows:
             Row(name="xgboost, default features", score=self._trees(default), default=BOOK, space=SPACE),
             Row(name="default + neighbors", score=self._trees(self._near), default=BOOK, space=SPACE),
             Row(name="everything", score=self._trees(self._near, logit=True), default=BOOK, space=SPACE, stacked=True),
-            Row(name="graphsage", score=self._graph(sage_logits), default=SAGE_DEFAULT, space=SAGE_SPACE),
-            Row(name="gat", score=self._graph(gat_logits), default=SAGE_DEFAULT, space=SAGE_SPACE),
+            Row(
+                name="graphsage",
+                score=self._graph(partial(graph_logits, network="graphsage")),
+                default=GRAPH_DEFAULT,
+                space=GRAPH_SPACE,
+            ),
+            Row(
+                name="gat",
+                score=self._graph(partial(graph_logits, network="gat")),
+                default=GRAPH_DEFAULT,
+                space=GRAPH_SPACE,
+            ),
         ]
 
     def _book(self, positions: Ints) -> np.ndarray:

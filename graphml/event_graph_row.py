@@ -16,9 +16,9 @@ from graphml.block import Block
 from graphml.context import GraphContext
 from graphml.event_code import EventCode, EventToken
 from graphml.graph import Seeds
+from graphml.graph_row import take_seeds
 from graphml.losses import Correction
 from graphml.nn.event_graph import EventGraph, EventGraphConfig
-from graphml.sage_row import take_seeds
 from graphml.sampling import sample_block, seed_nodes
 from graphml.scorer import Doubles
 from graphml.torch_first import torch

@@ -12,9 +12,9 @@ from graphml.context import GraphContext
 from graphml.event_code import EventCode, EventToken
 from graphml.event_graph_row import EventGraphRow
 from graphml.graph import Ints
+from graphml.graph_training import GraphTraining, epoch_positions, kept_share
 from graphml.nn.event_graph import EventGraph, EventGraphConfig
 from graphml.nn.piecewise import PiecewiseBins
-from graphml.sage_training import SageTraining, epoch_positions, kept_share
 from graphml.sampling import NUM_PLAIN_ATTRIBUTES, sample_block, seed_nodes
 from graphml.tasks import Task
 from graphml.torch_first import torch
@@ -26,8 +26,8 @@ _ROWS_FOR_GAPS = 4_096
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventGraphTraining(SageTraining):
-    """`SageTraining` with `fanouts` (transactions of a party that a seed asks, transactions in a token's means),
+class EventGraphTraining(GraphTraining):
+    """`GraphTraining` with `fanouts` (transactions of a party that a seed asks, transactions in a token's means),
     widths of the message's MLP and numbers of bins of an event feature and of the gap. Small networks on few frauds
     need many passes: 24 epochs instead of 12 brought 0.03 of average precision on earlier weeks of the Handbook."""
 

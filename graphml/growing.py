@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.context import GraphContext, RowEncoder
-from graphml.graph import Floats, Ints, TransactionGraph
+from graphml.graph import SOURCE, TARGET, Floats, Ints, TransactionGraph
 from graphml.sampling import recent_slots
 from ingestion.labels import LabelEvents
 
@@ -108,11 +108,12 @@ class GrowingContext(GraphContext):
     def _add_slot(self, entity: int, position: int, role: int) -> None:
         graph, start, stop = self.graph, int(self.graph.starts[entity]), int(self.graph.stops[entity])
         if stop - start == self._depth:
-            for slots in (graph.incident, graph.incident_role):
+            for slots in (graph.incident, graph.incident_role, graph.incident_other):
                 slots[start : stop - 1] = slots[start + 1 : stop].copy()
             stop -= 1
         graph.incident[stop] = position
         graph.incident_role[stop] = role
+        graph.incident_other[stop] = graph.entity[position, TARGET if role == SOURCE else SOURCE]
         graph.stops[entity] = stop + 1
 
     def _more_transactions(self) -> None:
@@ -146,6 +147,7 @@ class GrowingContext(GraphContext):
             stops=stops,
             incident=_grown(graph.incident, spare * self._depth),
             incident_role=_grown(graph.incident_role, spare * self._depth),
+            incident_other=_grown(graph.incident_other, spare * self._depth),
         )
 
 
@@ -160,7 +162,9 @@ def _with_room(past: TransactionGraph, up_to: int, depth: int) -> TransactionGra
     place = np.repeat(np.arange(entities) * depth, counts) + within
     incident = np.zeros((entities + _SPARE) * depth, np.int64)
     incident_role = np.zeros((entities + _SPARE) * depth, np.int8)
+    incident_other = np.zeros((entities + _SPARE) * depth, np.int64)
     incident[place], incident_role[place] = past.incident[slots], past.incident_role[slots]
+    incident_other[place] = past.incident_other[slots]
     starts = np.arange(entities + _SPARE) * depth
     stops = starts.copy()
     stops[:entities] += counts
@@ -176,6 +180,7 @@ def _with_room(past: TransactionGraph, up_to: int, depth: int) -> TransactionGra
         stops=stops,
         incident=incident,
         incident_role=incident_role,
+        incident_other=incident_other,
         label_starts=label_starts,
         label_stops=label_starts.copy(),
         label_known_at=np.zeros(up_to + _SPARE, np.int64),

@@ -1,4 +1,4 @@
-"""Training of the GraphSAGE row: a learner for the one trainer, over the blocks that the row scores on."""
+"""Training of a graph row (GraphSAGE, GAT, relational): a learner over the blocks that the row scores on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from graphml.context import GraphContext
 from graphml.distributed import Ranks, current_ranks
 from graphml.evaluation import average_precision
 from graphml.graph import Ints
+from graphml.graph_row import GraphRow, classifier
 from graphml.losses import Loss
-from graphml.nn.classifier import SageClassifier
-from graphml.nn.sage import SageConfig
-from graphml.sage_row import SageRow
-from graphml.sampling import NUM_PLAIN_ATTRIBUTES
+from graphml.networks import NETWORKS, Sizes
 from graphml.scaling import Scaler, SeedEncoder
 from graphml.tasks import Task
 from graphml.torch_first import torch
@@ -33,11 +31,15 @@ MIN_FRAUDS_TO_STOP = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class SageTraining:
-    """How to train. An epoch passes over every fraud, each time with `negatives` fresh legitimate rows to one
-    fraud, as often as makes about `seeds_per_epoch` seeds; where one pass would be more than `max_seeds_per_epoch`,
-    an epoch takes a fresh part of the frauds."""
+class GraphTraining:
+    """How to train; `network` is one of `graphml.networks.NETWORKS` and names the row.
 
+    An epoch passes over every fraud, each time with `negatives` fresh legitimate rows to one fraud, as often as makes
+    about `seeds_per_epoch` seeds; where one pass would be more than `max_seeds_per_epoch`, an epoch takes a fresh part
+    of the frauds.
+    """
+
+    network: str = "graphsage"
     fanouts: tuple[int, int] = (16, 8)
     width: int = 64
     dropout: float = 0.3
@@ -47,30 +49,34 @@ class SageTraining:
     loss: Loss = field(default_factory=Loss)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ValueError(f"{self.network!r} is no network; there are {', '.join(NETWORKS)}")
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SageRun:
+class GraphRun:
     """A trained row, the epoch that was kept (from 1) and an entry an epoch."""
 
-    row: SageRow
+    row: GraphRow
     best_epoch: int
     num_epochs: int
     history: list[dict[str, float]]
 
 
 @dataclass(kw_only=True)
-class SageLearner:
+class GraphLearner:
     """See `graphml.trainer.Learner`; ids of seeds are positions. `judge` shares validation among the ranks."""
 
     context: GraphContext
     train: Task
     validation: Task | None
-    config: SageTraining
-    row: SageRow
+    config: GraphTraining
+    row: GraphRow
     ranks: Ranks
     targets_N: torch.Tensor
 
@@ -98,16 +104,16 @@ class SageLearner:
         return average_precision(self.validation.is_fraud, self.ranks.gathered(logits, len(self.validation)))
 
 
-def fit_sage(
+def fit_graph(
     context: GraphContext,
     train: Task,
     validation: Task | None,
-    config: SageTraining,
+    config: GraphTraining,
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
-) -> SageRun:
+) -> GraphRun:
     """Train on `train`; keep the epoch with the best AP on `validation`, or the last one when there is none or it
     holds too few frauds to tell (`MIN_FRAUDS_TO_STOP`).
 
@@ -118,14 +124,14 @@ def fit_sage(
         learner,
         config.trainer,
         checkpoint=checkpoint,
-        progress=None if progress is None else lambda share: progress("graphsage", share),
+        progress=None if progress is None else lambda share: progress(config.network, share),
         tracker=tracker,
         ranks=learner.ranks,
     )
-    return SageRun(row=learner.row, best_epoch=run.state.best_epoch, num_epochs=run.state.epoch, history=run.history)
+    return GraphRun(row=learner.row, best_epoch=run.state.best_epoch, num_epochs=run.state.epoch, history=run.history)
 
 
-def epoch_positions(train: Task, config: SageTraining, epoch: int) -> Ints:
+def epoch_positions(train: Task, config: GraphTraining, epoch: int) -> Ints:
     """Positions of the seeds of one epoch, in the order of training; a function of (seed, epoch)."""
     rng = np.random.default_rng([config.trainer.seed, epoch])
     frauds, others = train.positions[train.is_fraud], train.positions[~train.is_fraud]
@@ -141,29 +147,31 @@ def epoch_positions(train: Task, config: SageTraining, epoch: int) -> Ints:
     return rng.permutation(np.concatenate(drawn))
 
 
-def kept_share(train: Task, config: SageTraining) -> float:
+def kept_share(train: Task, config: GraphTraining) -> float:
     """Share of the legitimate rows that an epoch draws."""
     num_frauds = int(train.is_fraud.sum())
     return min(1.0, config.negatives * num_frauds / (len(train) - num_frauds))
 
 
-def _learner(context: GraphContext, train: Task, validation: Task | None, config: SageTraining) -> SageLearner:
+def _learner(context: GraphContext, train: Task, validation: Task | None, config: GraphTraining) -> GraphLearner:
     graph = context.graph
     features = graph.features[train.positions]
     encoder = SeedEncoder.fit(features, compress=(False, True))
-    sizes = SageConfig(
+    sizes = Sizes(
         num_types=len(graph.types),
+        num_roles=len(graph.roles),
         num_features=features.shape[1],
-        num_attributes=len(graph.roles) + NUM_PLAIN_ATTRIBUTES,
         width=config.width,
         dropout=config.dropout,
     )
+    chosen = NETWORKS[config.network](sizes)
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)
-        network = SageClassifier(sizes, encoder.width)
-    row = SageRow(
+        network = classifier(chosen, encoder.width)
+    row = GraphRow(
         network=network,
-        config=sizes,
+        config=chosen,
+        name=config.network,
         fanouts=config.fanouts,
         edge_scaler=Scaler.fit(features, compress=True),
         encoder=encoder,
@@ -171,7 +179,7 @@ def _learner(context: GraphContext, train: Task, validation: Task | None, config
     )
     targets: NDArray[np.float32] = np.zeros(len(graph), np.float32)
     targets[train.positions] = train.is_fraud
-    return SageLearner(
+    return GraphLearner(
         context=context,
         train=train,
         validation=validation,
