@@ -118,7 +118,7 @@ class Rows:
             chosen = Chosen.every(train) if every_row else Chosen.of(train)
             columns = [inputs(train.positions[chosen.rows]), inputs(fold.test.positions)]
             if logit:
-                found = self.graph_logits(fold, budget)
+                found = self.out_of_fold(fold, budget)
                 columns = [
                     np.column_stack([table, found[name].astype(np.float32)])
                     for table, name in zip(columns, ("train", "test"), strict=True)
@@ -127,7 +127,7 @@ class Rows:
 
         return score
 
-    def graph_logits(self, fold: Fold, budget: Budget) -> dict[str, np.ndarray]:
+    def out_of_fold(self, fold: Fold, budget: Budget) -> dict[str, np.ndarray]:
         """See `out_of_fold_logits`, with the event graph's setting."""
         key = {"day": fold.day, "budget": budget, "setting": dict(self.event_setting)}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
