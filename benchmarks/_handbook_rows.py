@@ -26,7 +26,7 @@ from _handbook_graph_rows import (
     out_of_fold_logits,
 )
 from _handbook_peer import handbook_features, peer_logits
-from _handbook_trees import BOOK, SPACE, Chosen, tree_logits
+from _handbook_trees import SPACE, UNTUNED, Chosen, tree_logits
 from _oracle import oracle_scores
 from _results import Results
 
@@ -67,25 +67,27 @@ class Rows:
         return [
             Row(name="logistic, 15 features", score=self._logistic),
             Row(name="peer: pandas + XGBClassifier, 15 features", score=self._peer),
-            Row(name="xgboost, 15 features", score=self._trees(book, every_row=True), default=BOOK),
+            Row(name="xgboost, 15 features", score=self._trees(book, every_row=True), default=UNTUNED),
             Row(name="oracle", score=self._oracle),
             Row(name="event graph", score=self._graph(event_logits), default=EVENT_DEFAULT, space=EVENT_SPACE),
             Row(
                 name="15 features + graph logit",
                 score=self._trees(book, logit=True),
-                default=BOOK,
+                default=UNTUNED,
                 space=SPACE,
                 stacked=True,
             ),
             Row(
                 name="xgboost, 15 features, tuned",
                 score=self._trees(book, every_row=True),
-                default=BOOK,
+                default=UNTUNED,
                 space=SPACE,
             ),
-            Row(name="xgboost, default features", score=self._trees(default), default=BOOK, space=SPACE),
-            Row(name="default + neighbors", score=self._trees(self._near), default=BOOK, space=SPACE),
-            Row(name="everything", score=self._trees(self._near, logit=True), default=BOOK, space=SPACE, stacked=True),
+            Row(name="xgboost, default features", score=self._trees(default), default=UNTUNED, space=SPACE),
+            Row(name="default + neighbors", score=self._trees(self._near), default=UNTUNED, space=SPACE),
+            Row(
+                name="everything", score=self._trees(self._near, logit=True), default=UNTUNED, space=SPACE, stacked=True
+            ),
             Row(
                 name="graphsage",
                 score=self._graph(partial(graph_logits, network="graphsage")),

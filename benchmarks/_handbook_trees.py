@@ -27,8 +27,9 @@ SPACE: dict[str, list[Any]] = {
     "weight": [1, 5],
     "start": [0.5, None],
 }
-#: The book's: untuned.
-BOOK = {"rounds": 100, "depth": 3, "rate": 0.1, "columns": 1.0, "rows": 1.0, "weight": 1, "start": 0.5}
+#: Untuned: the book's rounds, depth and rate, from the base rate as XGBoost starts today. The book's version started
+#: from 0.5, as the peer does here, which brings 0.01 to 0.02 of average precision.
+UNTUNED = {"rounds": 100, "depth": 3, "rate": 0.1, "columns": 1.0, "rows": 1.0, "weight": 1, "start": None}
 
 
 @dataclass(frozen=True, kw_only=True)
