@@ -2,10 +2,10 @@
 
     python benchmarks/graph_value.py --data DIR [--cache DIR] [--quick] [--json FILE]
 
-AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves, trees on plain facts, neighbor means
-at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one by
-one. The control's network sees the same transfers with payees dealt anew; its trees keep the true features. Times do
-not enter: half of the fraudulent accounts have none. Intervals are over accounts, test halves of all splits pooled.
+AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves; trees on plain facts, neighbor means
+at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one
+by one. The control's network sees the same transfers with payees dealt anew; its trees keep the true features. Times
+do not enter: half of the fraudulent accounts have none. Intervals are over accounts, test halves of all splits pooled.
 """
 
 from __future__ import annotations
