@@ -83,7 +83,7 @@ class Data:
         at a time, since each takes about a gigabyte."""
         key = hash(positions.tobytes())
         if self._kept.get("rows") != key:
-            self._kept |= {"rows": key, "context": GraphContext(self.book.graph)}
+            self._kept.update(rows=key, context=GraphContext(self.book.graph))
         return self._kept["context"]
 
     def by_scenario(self, test: Task, logits: Doubles) -> list[float]:
