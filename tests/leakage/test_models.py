@@ -16,14 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphml import networks as graph_networks
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
 from graphml.graph import Cuts, Ints, TransactionGraph
-from graphml.graph_training import GraphTraining, fit_graph
+from graphml.graph_training import GraphTraining, fit_graph, graph_row
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
 from graphml.online import known_by
 from graphml.sampling import sample_blocks, seed_nodes
-from graphml.tasks import window_task
+from graphml.tasks import Task, window_task
 from graphml.trainer_config import TrainerConfig
 from ingestion.contracts import MICROSECONDS_PER_DAY as DAY
 from ingestion.labels import LabelEvents
@@ -139,6 +140,24 @@ def test_scores_do_not_see_the_future(trained: Trained, row: str) -> None:
     assert after.tobytes() == before.tobytes()
     deleted = trained.model.score_positions(GraphContext(cut_off(graph, t)), positions, row)
     assert np.abs(deleted - before).max() <= 1e-6
+
+
+@pytest.mark.parametrize("network", sorted(graph_networks.NETWORKS))
+def test_no_network_sees_the_future(network: str) -> None:
+    """With fresh weights: what a network can see does not hang on what it has learned."""
+    t = 200
+    graph = random_graph(3, num=300, entities=20)
+    task = Task(positions=np.arange(t), is_fraud=np.arange(t) % 10 == 0)
+    row = graph_row(GraphContext(graph), task, GraphTraining(network=network, width=8))
+
+    def logits(of: TransactionGraph) -> np.ndarray:
+        return row.logits(GraphContext(of), of.seeds(np.arange(50, t)))
+
+    before = logits(graph)
+    assert logits(altered(graph, t, 1)).tobytes() == before.tobytes()
+    assert np.abs(logits(cut_off(graph, t)) - before).max() <= 1e-6
+    leaky, changed = (LeakyGraph(**vars(of)) for of in (graph, altered(graph, t, 1)))
+    assert np.abs(logits(leaky)[-3:] - logits(changed)[-3:]).max() > 1e-4
 
 
 @pytest.mark.parametrize("row", ["xgboost_neighbors", *NETWORKS])
