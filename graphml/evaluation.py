@@ -64,6 +64,26 @@ class Ranking:
             return float("nan")
         return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds)) / frauds[-1])
 
+    def alert_share(self, budget: float, weight: Doubles | None = None) -> Doubles:
+        """How much of each row is alerted on at a budget, (n,) in the order of the input: 1, 0, or a part for ties."""
+        _, alerts = self.totals(weight)
+        before = np.append(0.0, alerts[:-1])
+        mass = alerts - before
+        part = np.divide(budget * alerts[-1] - before, mass, out=np.zeros_like(mass), where=mass > 0)
+        runs = np.diff(np.append(-1, self.ends))
+        share = np.empty(len(self.order))
+        share[self.order] = np.repeat(np.clip(part, 0.0, 1.0), runs)
+        return share
+
+    def value_recall_at_budget(self, value: Doubles, budget: float, weight: Doubles | None = None) -> float:
+        """Share of the frauds' `value` (n,) among the `budget` share of rows with the highest scores."""
+        _, alerts = self.totals(weight)
+        ordered = value[self.order] * self.is_fraud
+        money = np.cumsum(ordered if weight is None else ordered * weight[self.order])[self.ends]
+        if money[-1] == 0:
+            return float("nan")
+        return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, money)) / money[-1])
+
     def curve(self, max_points: int = 200) -> list[tuple[float, float, int]]:
         """(recall, precision, alerts) at thresholds spread evenly over recall, for a plot."""
         frauds, alerts = self.totals()
@@ -108,12 +128,7 @@ def value_weighted_recall(is_fraud: Bools, score: Doubles, value: Doubles, budge
     >>> value_weighted_recall(fraud, score, np.array([30.0, 5.0, 10.0, 5.0]), 0.25)
     0.75
     """
-    ranking = Ranking(is_fraud, score)
-    _, alerts = ranking.totals()
-    money = np.cumsum((value * is_fraud)[ranking.order])[ranking.ends]
-    if money[-1] == 0:
-        return float("nan")
-    return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, money)) / money[-1])
+    return Ranking(is_fraud, score).value_recall_at_budget(value, budget)
 
 
 @dataclass(frozen=True)
@@ -203,7 +218,7 @@ def block_bootstrap(ranking: Ranking, statistic: Statistic, blocks: Ints, *, num
 
     Rows of a block share what made them fraud, so drawing rows one by one would claim too much.
     """
-    draws = [statistic(ranking, weight) for weight in _block_weights(blocks, num, seed)]
+    draws = [statistic(ranking, weight) for weight in block_weights(blocks, num, seed)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Interval(statistic(ranking, None), float(low), float(high))
 
@@ -212,7 +227,7 @@ def paired_difference(
     first: Ranking, second: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0
 ) -> Interval:
     """`first - second` on the same rows, with the interval from the same draws for both."""
-    draws = [statistic(first, weight) - statistic(second, weight) for weight in _block_weights(blocks, num, seed)]
+    draws = [statistic(first, weight) - statistic(second, weight) for weight in block_weights(blocks, num, seed)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Interval(statistic(first, None) - statistic(second, None), float(low), float(high))
 
@@ -231,7 +246,8 @@ def party_day_blocks(day: Ints, party: Ints) -> Ints:
     return codes.astype(np.int64).ravel()
 
 
-def _block_weights(blocks: Ints, num: int, seed: int) -> Iterator[Doubles]:
+def block_weights(blocks: Ints, num: int, seed: int) -> Iterator[Doubles]:
+    """`num` draws of whole blocks (n,) with replacement, each as how often every row was drawn, (n,)."""
     _, code = np.unique(blocks, return_inverse=True)
     total = int(code.max()) + 1
     rng = np.random.default_rng(seed)

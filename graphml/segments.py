@@ -1,0 +1,156 @@
+"""A row judged part by part: whom does it work for, and where do its alerts come from.
+
+A segment is a column with a value for every judged transaction (its amount band, kind, channel, whether its party is
+new, …). Alerts are those of the whole window's budget: a segment's recall says what one threshold for all finds in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphml.evaluation import Doubles, Interval, Ranking, block_bootstrap, block_weights, party_day_blocks
+from graphml.graph import TARGET, Ints, TransactionGraph
+from graphml.ladder import TestWindow
+from graphml.sampling import recent_slots
+from ingestion.contracts import moment
+
+#: With fewer frauds a segment's figures say little: it is marked.
+MIN_FRAUDS = 30
+#: A column with more values than this is cut to its largest; the others become one.
+MAX_VALUES = 12
+OTHER, NONE = "(other)", "(none)"
+
+Labels = NDArray[np.object_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRow:
+    """One value of one segment. `average_precision` inside the segment and `recall` at the window's budget are None
+    where it has no fraud (or nothing else); `alert_share` of its transactions are alerts; `is_small`: do not conclude."""
+
+    segment: str
+    value: str
+    num_transactions: int
+    num_frauds: int
+    base_rate: float
+    average_precision: Interval | None
+    recall: Interval | None
+    alert_share: float
+    is_small: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def segment_table(
+    window: TestWindow,
+    scores: Doubles,
+    segments: Mapping[str, Labels],
+    *,
+    alert_budget: float,
+    num: int = 200,
+) -> tuple[SegmentRow, ...]:
+    """A row a value of each segment, `segments` (n,) values by name; the largest values first."""
+    alerted = Ranking(window.is_fraud, scores).alert_share(alert_budget)
+    blocks = party_day_blocks(window.day, window.party)
+    rows = []
+    for name, column in segments.items():
+        values = _few_values(column)
+        for value in _by_size(values):
+            rows.append(_row(window, scores, blocks, alerted, name, value, values == value, num))
+    return tuple(rows)
+
+
+def _row(
+    window: TestWindow,
+    scores: Doubles,
+    blocks: Ints,
+    alerted: Doubles,
+    name: str,
+    value: str,
+    inside: NDArray[np.bool_],
+    num: int,
+) -> SegmentRow:
+    is_fraud, frauds = window.is_fraud[inside], int(window.is_fraud[inside].sum())
+    precision = recall = None
+    if 0 < frauds < len(is_fraud):
+        ranking = Ranking(is_fraud, scores[inside])
+        precision = block_bootstrap(ranking, Ranking.average_precision, blocks[inside], num=num)
+    if frauds:
+        recall = _share(alerted[inside] * is_fraud, is_fraud.astype(np.float64), blocks[inside], num)
+    return SegmentRow(
+        segment=name,
+        value=value,
+        num_transactions=int(inside.sum()),
+        num_frauds=frauds,
+        base_rate=frauds / max(int(inside.sum()), 1),
+        average_precision=precision,
+        recall=recall,
+        alert_share=float(alerted[inside].mean()),
+        is_small=frauds < MIN_FRAUDS,
+    )
+
+
+def _share(part: Doubles, whole: Doubles, blocks: Ints, num: int) -> Interval:
+    """Sum of `part` over sum of `whole`, with the interval from drawing blocks."""
+    draws = [(float(weight @ part), float(weight @ whole)) for weight in block_weights(blocks, num, seed=0)]
+    low, high = np.percentile([a / b for a, b in draws if b > 0], [2.5, 97.5])
+    return Interval(float(part.sum() / whole.sum()), float(low), float(high))
+
+
+def amount_bands(amount: Doubles, *, num: int = 5) -> Labels:
+    """(n,) the band of each amount: `num` bands of about equally many transactions, named by their bounds."""
+    edges = np.unique(np.quantile(amount, np.linspace(0, 1, num + 1)[1:-1]))
+    names = [f"below {edges[0]:,.2f}"]
+    names += [f"{low:,.2f} to {high:,.2f}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names.append(f"from {edges[-1]:,.2f}")
+    return np.asarray(names, object)[np.searchsorted(edges, amount, side="right")]
+
+
+def party_novelty(graph: TransactionGraph, positions: Ints, *, role: int) -> Labels:
+    """(n,) how much was known of the party in a role before each transaction: new, 1 to 9, or 10 earlier ones."""
+    offsets, _ = recent_slots(
+        graph.starts, graph.stops, graph.incident, graph.entity[positions, role].copy(), positions, 10
+    )
+    seen = np.diff(offsets)
+    return np.asarray(["new", "1 to 9 earlier", "10 or more earlier"], object)[
+        (seen > 0).astype(int) + (seen >= 10).astype(int)
+    ]
+
+
+def party_type(graph: TransactionGraph, positions: Ints, *, role: int = TARGET) -> Labels:
+    """(n,) the entity type of the party in a role."""
+    entity = graph.entity[positions, role]
+    names = np.asarray([*graph.types, NONE], object)
+    return names[np.where(entity >= 0, graph.entity_type[entity], len(graph.types))]
+
+
+def months(graph: TransactionGraph, positions: Ints) -> Labels:
+    """(n,) the UTC month of each transaction, `2018-08`."""
+    times, member = np.unique(graph.event_time[positions] // 86_400_000_000, return_inverse=True)
+    names = [moment(int(day) * 86_400_000_000).strftime("%Y-%m") for day in times]
+    return np.asarray(names, object)[member]
+
+
+def text_values(column: Sequence[Any]) -> Labels:
+    """(n,) values of a column of the transaction table as text, absent ones by name."""
+    return np.asarray([NONE if value is None else str(value) for value in column], object)
+
+
+def _by_size(values: Labels) -> list[str]:
+    names, counts = np.unique(values.astype(str), return_counts=True)
+    return [str(name) for name in names[np.argsort(-counts, kind="stable")]]
+
+
+def _few_values(column: Labels) -> Labels:
+    ordered = _by_size(column)
+    if len(ordered) <= MAX_VALUES:
+        return column
+    kept = ordered[: MAX_VALUES - 1]
+    return np.where(np.isin(column.astype(str), kept), column, OTHER).astype(object)
