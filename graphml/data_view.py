@@ -134,6 +134,10 @@ class EvaluationData:
         last = int(positions[-1])
         return self._view(positions, None, self._known(last + 1, int(self.graph.available_at[last])))
 
+    def to_probe(self, positions: Ints) -> DataView:
+        """The rows in all of the data, later transactions and labels too: what `guards` show a model to tempt it."""
+        return self._view(positions, None, GraphContext(self.graph))
+
     def _known(self, num: int, label_time: int) -> GraphContext:
         return GraphContext(as_of(self.graph, num, label_time))
 

@@ -6,6 +6,7 @@ Legend: n judged transactions. Equal scores share one threshold, so the order of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,12 @@ class Ranking:
         ordered = score[self.order]
         #: Last row of each run of equal scores.
         self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+
+    def under(self, is_fraud: Bools) -> Ranking:
+        """The same ranking of rows with other outcomes, (n,) in the order of `self.is_fraud`: best first."""
+        other = copy(self)
+        other.is_fraud = is_fraud
+        return other
 
     def totals(self, weight: Doubles | None = None) -> tuple[Doubles, Doubles]:
         """Weight of frauds and of all rows at or above each distinct score, (T,)."""

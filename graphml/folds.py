@@ -91,8 +91,8 @@ def plan_folds(graph: TransactionGraph, plan: FoldPlan, *, until: int | None = N
     days = (last - first) // day
     if days < plan.days:
         raise TooLittleData(
-            f"There are {days} whole days{'' if until is None else f' until {moment(until).date()}'}, but {plan.num_folds} "
-            f"folds need {plan.days}: {plan.train_days} to train, {plan.delay_days} for labels to come in, "
+            f"There are {days} whole days until {moment(last).date()}, but {plan.num_folds} folds "
+            f"need {plan.days}: {plan.train_days} to train, {plan.delay_days} for labels to come in, "
             f"{plan.embargo_days} embargo, {plan.num_folds} times {plan.test_days} to test, and {plan.delay_days} for "
             f"labels again: {plan.days - days} days are missing.",
             remedy="Ask for fewer or shorter folds, or ingest a longer table.",

@@ -21,7 +21,9 @@ def labels_of(graph: TransactionGraph) -> LabelEvents:
     """
     num_of = graph.label_stops - graph.label_starts
     position = np.repeat(np.arange(len(graph)), num_of)
-    source = np.arange(len(position)) - np.repeat(np.cumsum(num_of) - num_of, num_of) + np.repeat(graph.label_starts, num_of)
+    source = (
+        np.arange(len(position)) - np.repeat(np.cumsum(num_of) - num_of, num_of) + np.repeat(graph.label_starts, num_of)
+    )
     place = source - graph.label_starts[position]
     order = np.argsort(graph.label_known_at[source], kind="stable")
     return LabelEvents(

@@ -88,16 +88,17 @@ def load_own_model(text: str) -> Entry:
     if not path.is_file():
         raise UsageError(f"{path} is not there.", remedy="Name a Python file that holds the class.")
     content = path.read_bytes()
-    kind = getattr(_module(path), name, None)
+    kind: Any = getattr(_module(path), name, None)
     missing = [word for word in ("fit", "score") if not callable(getattr(kind, word, None))]
-    if not inspect.isclass(kind) or missing:
-        what = "no class" if not inspect.isclass(kind) else f"no {' and no '.join(missing)} in"
+    if not isinstance(kind, type) or missing:
+        what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
         raise UsageError(f"{path} has {what} {name}.", remedy="A model is a class with fit(view) and score(view).")
     takes_seed = "seed" in inspect.signature(kind).parameters
 
     def make(seed: int) -> OwnModel:
-        return cast(OwnModel, kind(seed=seed) if takes_seed else kind())
+        return cast(OwnModel, maker(seed=seed) if takes_seed else maker())
 
+    maker: Callable[..., Any] = kind
     digest = hashlib.sha256(content + name.encode()).hexdigest()
     return Entry(name=name, make=make, fingerprint=digest, is_own=True)
 

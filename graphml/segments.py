@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ Labels = NDArray[np.object_]
 @dataclass(frozen=True, kw_only=True)
 class SegmentRow:
     """One value of one segment. `average_precision` inside the segment and `recall` at the window's budget are None
-    where it has no fraud (or nothing else); `alert_share` of its transactions are alerts; `is_small`: do not conclude."""
+    where it has no fraud (or nothing else); `alert_share` of its transactions are alerts; `is_small`: too few
+    frauds to conclude from."""
 
     segment: str
     value: str
@@ -108,7 +110,7 @@ def amount_bands(amount: Doubles, *, num: int = 5) -> Labels:
     """(n,) the band of each amount: `num` bands of about equally many transactions, named by their bounds."""
     edges = np.unique(np.quantile(amount, np.linspace(0, 1, num + 1)[1:-1]))
     names = [f"below {edges[0]:,.2f}"]
-    names += [f"{low:,.2f} to {high:,.2f}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names += [f"{low:,.2f} to {high:,.2f}" for low, high in pairwise(edges)]
     names.append(f"from {edges[-1]:,.2f}")
     return np.asarray(names, object)[np.searchsorted(edges, amount, side="right")]
 
