@@ -1,4 +1,7 @@
-"""What a row finds when so much can be looked at: recall, its share of the money, and precision, by alert budget."""
+"""What a row finds when so much can be looked at: recall, its share of the money, and precision, by alert budget.
+
+Legend: B budgets, D draws, 2: frauds, their money.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphml.evaluation import Doubles, Interval, Ranking, block_bootstrap, party_day_blocks
+from graphml.evaluation import Doubles, Interval, Ranking, block_weights, party_day_blocks
 from graphml.ladder import TestWindow
 
 #: Shares of the judged transactions that are looked at.
@@ -33,26 +36,23 @@ def budget_table(
     window: TestWindow, scores: Doubles, *, budgets: tuple[float, ...] = ALERT_BUDGETS, num: int = 200
 ) -> tuple[BudgetRow, ...]:
     """A row a budget, each with intervals over whole days of parties."""
-    ranking = Ranking(window.is_fraud, scores)
-    blocks = party_day_blocks(window.day, window.party)
+    ranking, at = Ranking(window.is_fraud, scores), np.asarray(budgets)
+    values = (None, window.amount)
+    told_2B = np.stack([ranking.found_at_budgets(at, value=value) for value in values])
+    draws_D2B = np.stack(
+        [
+            np.stack([ranking.found_at_budgets(at, value=value, weight=weight) for value in values])
+            for weight in block_weights(party_day_blocks(window.day, window.party), num, seed=0)
+        ]
+    )
+    low_2B, high_2B = np.nanpercentile(draws_D2B, [2.5, 97.5], axis=0)
     rows = []
-    for budget in budgets:
-
-        def recall(ranked: Ranking, weight: Doubles | None, budget: float = budget) -> float:
-            return ranked.recall_at_budget(budget, weight)
-
-        def money(ranked: Ranking, weight: Doubles | None, budget: float = budget) -> float:
-            return ranked.value_recall_at_budget(window.amount, budget, weight)
-
-        found = block_bootstrap(ranking, recall, blocks, num=num)
-        alerts = budget * len(scores)
-        rows.append(
-            BudgetRow(
-                budget=budget,
-                alerts=alerts,
-                recall=found,
-                value_recall=block_bootstrap(ranking, money, blocks, num=num),
-                precision=found.value * int(np.sum(window.is_fraud)) / alerts,
-            )
+    for index, budget in enumerate(budgets):
+        recall, money = (
+            Interval(float(told_2B[kind, index]), float(low_2B[kind, index]), float(high_2B[kind, index]))
+            for kind in (0, 1)
         )
+        alerts = budget * len(scores)
+        precision = recall.value * float(window.is_fraud.sum()) / alerts
+        rows.append(BudgetRow(budget=budget, alerts=alerts, recall=recall, value_recall=money, precision=precision))
     return tuple(rows)

@@ -66,10 +66,18 @@ class Ranking:
 
     def recall_at_budget(self, budget: float, weight: Doubles | None = None) -> float:
         """Share of frauds among the `budget` share of rows with the highest scores; ties count pro rata."""
-        frauds, alerts = self.totals(weight)
+        return float(self.found_at_budgets(np.asarray([budget]), weight=weight)[0])
+
+    def found_at_budgets(
+        self, budgets: Doubles, *, value: Doubles | None = None, weight: Doubles | None = None
+    ) -> Doubles:
+        """(B,) share of the frauds, or of their `value` (n,), that alerts on each share `budgets` (B,) of rows find."""
+        counted = weight if value is None else value * (1.0 if weight is None else weight)
+        frauds, alerts = self.totals(counted)[0], self.totals(weight)[1]
         if frauds[-1] == 0:
-            return float("nan")
-        return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds)) / frauds[-1])
+            return np.full(len(budgets), np.nan)
+        found = np.interp(budgets * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds))
+        return np.asarray(found / frauds[-1])
 
     def alert_share(self, budget: float, weight: Doubles | None = None) -> Doubles:
         """How much of each row is alerted on at a budget, (n,) in the order of the input: 1, 0, or a part for ties."""
@@ -84,12 +92,7 @@ class Ranking:
 
     def value_recall_at_budget(self, value: Doubles, budget: float, weight: Doubles | None = None) -> float:
         """Share of the frauds' `value` (n,) among the `budget` share of rows with the highest scores."""
-        _, alerts = self.totals(weight)
-        ordered = value[self.order] * self.is_fraud
-        money = np.cumsum(ordered if weight is None else ordered * weight[self.order])[self.ends]
-        if money[-1] == 0:
-            return float("nan")
-        return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, money)) / money[-1])
+        return float(self.found_at_budgets(np.asarray([budget]), value=value, weight=weight)[0])
 
     def curve(self, max_points: int = 200) -> list[tuple[float, float, int]]:
         """(recall, precision, alerts) at thresholds spread evenly over recall, for a plot."""

@@ -129,7 +129,7 @@ class LabelShuffle:
         for data in self._data:
             shown = data.under(rewire(data.graph, seed=seed)) if entry.edges_shuffled else data
             train, test = self._windows.task(shown.graph, "train"), self._windows.task(shown.graph, "test")
-            model = entry.make(seed)
+            model = entry.model(seed)
             model.fit(shown.to_fit(train, deadline=self._windows.train_targets_at))
             scores = scored(entry.name, model, shown.to_score(test.positions))
             rankings.append(Ranking(test.is_fraud, scores))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import orjson
+from typing import Any
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
 from graphml.code_version import code_version
 from graphml.data_view import DataView
 from graphml.neighbors import NeighborConfig
-from graphml.own_models import Entry, OwnModel
+from graphml.own_models import Entry, Maker, OwnModel
 from graphml.sage_training import SageTraining, fit_sage
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Task
@@ -69,30 +68,58 @@ class SageModel:
         return _logits(self.row, view)
 
 
+#: What tuning may choose from.
+TREE_SPACE: Mapping[str, Sequence[Any]] = {
+    "num_trees": [100, 200, 300, 500],
+    "depth": [3, 4, 5, 6],
+    "learning_rate": [0.03, 0.05, 0.1, 0.2],
+}
+SAGE_SPACE: Mapping[str, Sequence[Any]] = {
+    "width": [32, 64, 128],
+    "dropout": [0.1, 0.3, 0.5],
+    "learning_rate": [3e-4, 1e-3, 3e-3],
+    "negatives": [10, 20, 40],
+    "weight_decay": [1e-4, 1e-2],
+}
+
+
 def ladder_entries(trees: TreeConfig, neighbors: NeighborConfig, graphsage: SageTraining) -> tuple[Entry, ...]:
-    """The entries of the ladder in its order; a seed takes the place of the configs' own."""
+    """The entries of the ladder in its order; seeds and settings take the place of the configs' own."""
 
-    def tree(seed: int) -> OwnModel:
-        return TreeModel(config=replace(trees, seed=seed))
+    def logistic(*, seed: int) -> OwnModel:  # nothing in it is random
+        return LogisticModel()
 
-    def tree_with_neighbors(seed: int) -> OwnModel:
-        return TreeModel(config=replace(trees, seed=seed), neighbors=neighbors)
+    def tree(**setting: Any) -> OwnModel:
+        return TreeModel(config=replace(trees, **setting))
 
-    def sage(seed: int) -> OwnModel:
-        return SageModel(config=replace(graphsage, seed=seed))
+    def tree_with_neighbors(**setting: Any) -> OwnModel:
+        return TreeModel(config=replace(trees, **setting), neighbors=neighbors)
 
-    fixed = [trees.as_dict(), neighbors.as_dict(), graphsage.as_dict(), code_version()]
+    def sage(**setting: Any) -> OwnModel:
+        return SageModel(config=replace(graphsage, **setting))
 
-    def entry(name: str, make: Callable[[int], OwnModel], *, edges_shuffled: bool = False) -> Entry:
-        printed = short_hash([name, *[orjson.loads(orjson.dumps(part)) for part in fixed]])
-        return Entry(name=name, make=make, fingerprint=printed, edges_shuffled=edges_shuffled)
+    configs = [short_hash(config.as_dict()) for config in (trees, neighbors, graphsage)]
+
+    def entry(name: str, make: Maker, space: Mapping[str, Sequence[Any]], *, edges_shuffled: bool = False) -> Entry:
+        printed = short_hash([name, code_version(), *configs])
+        return Entry(name=name, make=make, space=space, fingerprint=printed, edges_shuffled=edges_shuffled)
 
     return (
-        entry("logistic", lambda seed: LogisticModel()),
-        entry("xgboost", tree),
-        entry("xgboost_neighbors", tree_with_neighbors),
-        entry("graphsage", sage),
-        entry(SHUFFLED, sage, edges_shuffled=True),
+        entry("logistic", logistic, {}),
+        entry("xgboost", tree, TREE_SPACE),
+        entry("xgboost_neighbors", tree_with_neighbors, TREE_SPACE),
+        entry("graphsage", sage, SAGE_SPACE),
+        entry(SHUFFLED, sage, SAGE_SPACE, edges_shuffled=True),
+    )
+
+
+def entries_of(training: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """The entries of a model's ladder, from its `config.json`'s `training`."""
+    graphsage = training["graphsage"]
+    return ladder_entries(
+        TreeConfig(**training["trees"]),
+        NeighborConfig.from_dict(training["neighbors"]),
+        SageTraining(**(graphsage | {"fanouts": tuple(graphsage["fanouts"])})),
     )
 
 

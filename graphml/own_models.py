@@ -14,8 +14,8 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from graphml.data_view import DataView
 from graphml.errors import GraphmlError
+from ingestion.artifacts import short_hash
 from ingestion.errors import UsageError
 
 Doubles = NDArray[np.float64]
@@ -45,16 +46,32 @@ class OwnModel(Protocol):
         ...
 
 
+#: Makes a model from `seed=…` and the keywords of a setting.
+Maker = Callable[..., OwnModel]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A row of an evaluation: its name, how a model for a seed is made, and `fingerprint`, which changes with anything
-    that may change a score. `edges_shuffled`: it is a control on rewired links. `is_own`: a user's."""
+    """A row of an evaluation: its name, how its model is made, and `fingerprint`, which changes with anything that may
+    change a score. `space`: values to choose each keyword of `make` from, empty where nothing is to be tuned;
+    `setting`: the ones chosen. `edges_shuffled`: it is a control on rewired links. `is_own`: a user's."""
 
     name: str
-    make: Callable[[int], OwnModel]
+    make: Maker
     fingerprint: str
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    setting: Mapping[str, Any] = field(default_factory=dict)
     edges_shuffled: bool = False
     is_own: bool = False
+
+    def model(self, seed: int) -> OwnModel:
+        """A fresh model."""
+        return self.make(seed=seed, **self.setting)
+
+    def under(self, setting: Mapping[str, Any]) -> Entry:
+        """The row under another setting."""
+        told = sorted((key, repr(value)) for key, value in setting.items())
+        return replace(self, setting=dict(setting), fingerprint=short_hash([self.fingerprint, told]))
 
 
 def scored(name: str, model: OwnModel, view: DataView) -> Doubles:
@@ -79,7 +96,8 @@ def scored(name: str, model: OwnModel, view: DataView) -> Doubles:
 def load_own_model(text: str) -> Entry:
     """The entry of `FILE.py:Class`. Runs the file. Raises `UsageError` when it has no such class.
 
-    The class is made without arguments, or with `seed=…` where it takes one; the row is named after the class.
+    The class is made without arguments, or with `seed=…` where it takes one; the row is named after the class. A class
+    attribute `space`, lists of values by keyword, is what `tuning` may choose from.
     """
     path_text, _, name = text.rpartition(":")
     path = Path(path_text)
@@ -93,14 +111,15 @@ def load_own_model(text: str) -> Entry:
     if not isinstance(kind, type) or missing:
         what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
         raise UsageError(f"{path} has {what} {name}.", remedy="A model is a class with fit(view) and score(view).")
+    maker: Callable[..., Any] = kind
     takes_seed = "seed" in inspect.signature(kind).parameters
 
-    def make(seed: int) -> OwnModel:
-        return cast(OwnModel, maker(seed=seed) if takes_seed else maker())
+    def make(*, seed: int, **setting: Any) -> OwnModel:
+        return cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
 
-    maker: Callable[..., Any] = kind
     digest = hashlib.sha256(content + name.encode()).hexdigest()
-    return Entry(name=name, make=make, fingerprint=digest, is_own=True)
+    space = getattr(kind, "space", {})
+    return Entry(name=name, make=make, fingerprint=digest, space=space, is_own=True)
 
 
 def _module(path: Path) -> Any:

@@ -115,7 +115,7 @@ def fit_and_score(data: EvaluationData, entry: Entry, tasks: FoldTasks, deadline
     to_fit = shown.to_fit(tasks.train, deadline=deadline)
     to_score = shown.to_score(tasks.test.positions)
     started = time.process_time()
-    model = entry.make(seed)
+    model = entry.model(seed)
     model.fit(to_fit)
     scores = scored(entry.name, model, to_score)
     return FoldScores(scores=scores, cpu_seconds=time.process_time() - started)

@@ -6,7 +6,7 @@ nor a label of one. Asking for one by position raises `SealedRow`, which ends th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,33 +17,10 @@ from graphml.data_view import EvaluationData
 from graphml.evaluation import average_precision
 from graphml.folds import Fold
 from graphml.label_table import as_of
-from graphml.own_models import Entry, OwnModel
+from graphml.own_models import Entry
 from graphml.prequential import Prequential, Progress
-from ingestion.artifacts import short_hash
 
 NUM_TRIALS, NUM_FOLDS = 12, 2
-
-#: From a setting and a seed, a model.
-Maker = Callable[[Mapping[str, Any], int], OwnModel]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tunable:
-    """A row with settings to choose from: `space` lists the values of each, or a scipy distribution to draw from."""
-
-    name: str
-    make: Maker
-    space: Mapping[str, Sequence[Any]]
-    fingerprint: str
-
-    def entry(self, setting: Mapping[str, Any]) -> Entry:
-        """The row under one setting."""
-        fixed = dict(setting)
-        return Entry(
-            name=self.name,
-            make=lambda seed: self.make(fixed, seed),
-            fingerprint=short_hash([self.fingerprint, sorted((key, repr(value)) for key, value in fixed.items())]),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +74,7 @@ def sealed_before(data: EvaluationData, judged: Sequence[Fold]) -> EvaluationDat
 
 
 def tune(
-    row: Tunable,
+    row: Entry,
     earlier: Prequential,
     *,
     num_trials: int = NUM_TRIALS,
@@ -112,7 +89,7 @@ def tune(
     for setting in settings_of(row.space, num_trials, seed):
         if progress is not None:
             progress(f"tuning {row.name}, setting {len(trials) + 1}", len(trials) / num_trials)
-        results = [earlier.result(row.entry(setting), number, seed) for number in range(len(earlier.folds))]
+        results = [earlier.result(row.under(setting), number, seed) for number in range(len(earlier.folds))]
         by_fold = tuple(
             average_precision(tasks.test.is_fraud, one.scores)
             for tasks, one in zip(earlier.tasks, results, strict=True)

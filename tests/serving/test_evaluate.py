@@ -41,7 +41,7 @@ def test_own_scores_become_a_row_with_a_page(served: Served, scores: Path, tmp_p
     assert names == ["logistic", "xgboost", "xgboost_neighbors", "graphsage", "graphsage_shuffled", "dice"]
     assert set(body["differences"]) == set(names) - {body["reference"]}  # type: ignore[call-overload]
     page = (tmp_path / "out" / "evaluation.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 6
     assert "<script" not in page and "dice" in page
     assert "| dice |" in (tmp_path / "out" / "evaluation.md").read_text()
     written = json.loads((tmp_path / "out" / "evaluation.json").read_bytes())
