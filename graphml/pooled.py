@@ -191,15 +191,15 @@ def _pooled_blocks(windows: Sequence[TestWindow]) -> Ints:
 
 
 def _draws(rankings: list[list[Ranking]], statistic: Statistic, draws: list[Doubles], parts: list[slice]) -> Doubles:
-    """The mean over seeds and folds under each draw, (num,)."""
-    return np.asarray(
-        [
-            np.nanmean(
-                [[statistic(one, weight[part]) for one, part in zip(seed, parts, strict=True)] for seed in rankings]
-            )
-            for weight in draws
-        ]
-    )
+    """The mean over seeds and folds under each draw, (num,); a fold whose frauds were not drawn is left out."""
+    means = np.empty(len(draws))
+    for number, weight in enumerate(draws):
+        found = np.asarray(
+            [statistic(one, weight[part]) for seed in rankings for one, part in zip(seed, parts, strict=True)]
+        )
+        drawn = found[~np.isnan(found)]
+        means[number] = drawn.mean() if len(drawn) else np.nan
+    return means
 
 
 def _plain(rankings: list[list[Ranking]], statistic: Statistic) -> float:

