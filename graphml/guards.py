@@ -25,6 +25,7 @@ from graphml.evaluation import Ranking
 from graphml.graph import Ints, TransactionGraph
 from graphml.label_table import dealt_out, features_under, labels_of, rebuilt
 from graphml.own_models import Doubles, Entry, OwnModel, scored
+from graphml.prequential import Progress
 from graphml.rewire import rewire
 from graphml.tasks import Task, window_task
 from ingestion.contracts import MICROSECONDS_PER_DAY
@@ -111,32 +112,48 @@ class ShuffleWindows:
         )
 
 
-class LabelShuffle:
-    """The data under label tables dealt out anew: made once, asked for every row."""
+def check_label_shuffle(
+    entries: Sequence[Entry],
+    snapshot: Snapshot,
+    data: EvaluationData,
+    windows: ShuffleWindows,
+    *,
+    num: int = 5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Finding, ...]:
+    """Fit every row on `num` shuffles, rank each one's test window, hold the mean against rankings by lot.
 
-    def __init__(self, snapshot: Snapshot, data: EvaluationData, windows: ShuffleWindows, *, num: int = 5) -> None:
-        self._windows = windows
-        self._data = [self._dealt(snapshot, data, seed) for seed in range(num)]
+    One shuffle is in memory at a time. A shuffle whose windows lack an outcome can tell nothing: no row passes then.
+    """
+    rankings: dict[str, list[Ranking]] = {entry.name: [] for entry in entries}
+    for number in range(num):
+        labels = dealt_out(snapshot.label_events, data.graph.available_at, seed=number)
+        shuffled = data.under(rebuilt(data.graph, labels, features=features_under(snapshot, labels)))
+        for place, entry in enumerate(entries):
+            if progress is not None:
+                progress(f"label shuffle {number + 1} of {num}", (number + place / len(entries)) / num)
+            try:
+                rankings[entry.name].append(_ranking(entry, shuffled, windows, seed))
+            except TooLittleData as error:
+                told = f"not checked: {error.what}"
+                return tuple(Finding(row=e.name, guard=LABEL_SHUFFLE, passed=False, told=told) for e in entries)
+    return tuple(_shuffle_finding(name, found) for name, found in rankings.items())
 
-    @staticmethod
-    def _dealt(snapshot: Snapshot, data: EvaluationData, seed: int) -> EvaluationData:
-        labels = dealt_out(snapshot.label_events, data.graph.available_at, seed=seed)
-        return data.under(rebuilt(data.graph, labels, features=features_under(snapshot, labels)))
 
-    def check(self, entry: Entry, *, seed: int = 0) -> Finding:
-        """Fit the row on every shuffle, rank that shuffle's test window, hold the mean against rankings by lot."""
-        rankings = []
-        for data in self._data:
-            shown = data.under(rewire(data.graph, seed=seed)) if entry.edges_shuffled else data
-            train, test = self._windows.task(shown.graph, "train"), self._windows.task(shown.graph, "test")
-            model = entry.model(seed)
-            model.fit(shown.to_fit(train, deadline=self._windows.train_targets_at))
-            scores = scored(entry.name, model, shown.to_score(test.positions))
-            rankings.append(Ranking(test.is_fraud, scores))
-        mean = float(np.mean([ranking.average_precision() for ranking in rankings]))
-        low, high = chance_band(rankings)
-        told = f"average precision {mean:.4f} of {len(rankings)} shuffles, by lot {low:.4f} to {high:.4f}"
-        return Finding(row=entry.name, guard=LABEL_SHUFFLE, passed=low <= mean <= high, told=told)
+def _ranking(entry: Entry, data: EvaluationData, windows: ShuffleWindows, seed: int) -> Ranking:
+    shown = data.under(rewire(data.graph, seed=seed)) if entry.edges_shuffled else data
+    train, test = windows.task(shown.graph, "train"), windows.task(shown.graph, "test")
+    model = entry.model(seed)
+    model.fit(shown.to_fit(train, deadline=windows.train_targets_at))
+    return Ranking(test.is_fraud, scored(entry.name, model, shown.to_score(test.positions)))
+
+
+def _shuffle_finding(name: str, rankings: Sequence[Ranking]) -> Finding:
+    mean = float(np.mean([ranking.average_precision() for ranking in rankings]))
+    low, high = chance_band(rankings)
+    told = f"average precision {mean:.4f} of {len(rankings)} shuffles, by lot {low:.4f} to {high:.4f}"
+    return Finding(row=name, guard=LABEL_SHUFFLE, passed=low <= mean <= high, told=told)
 
 
 def chance_band(rankings: Sequence[Ranking], *, num: int = _BAND_DRAWS, seed: int = 0) -> tuple[float, float]:
@@ -148,24 +165,6 @@ def chance_band(rankings: Sequence[Ranking], *, num: int = _BAND_DRAWS, seed: in
         means.append(np.mean([ranking.average_precision() for ranking in dealt]))
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
-
-
-def guard_row(
-    entry: Entry,
-    model: OwnModel,
-    data: EvaluationData,
-    positions: Ints,
-    shuffle: LabelShuffle | None,
-) -> tuple[Finding, ...]:
-    """All guards of a row; `model` is fitted, `positions` (n,) its test rows. A window too thin for a label shuffle is
-    told as a guard that did not pass."""
-    found = [check_future(entry.name, model, data, positions), check_own_outcome(entry.name, model, data, positions)]
-    if shuffle is not None:
-        try:
-            found.append(shuffle.check(entry))
-        except TooLittleData as error:
-            found.append(Finding(row=entry.name, guard=LABEL_SHUFFLE, passed=False, told=f"not checked: {error.what}"))
-    return tuple(found)
 
 
 def altered(data: EvaluationData, t: int, *, seed: int) -> EvaluationData:

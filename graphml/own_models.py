@@ -129,13 +129,12 @@ def _module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickles of its classes look it up there
     folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that nothing of ours is hidden by a file there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UsageError(
             f"{path} cannot be imported: {type(error).__name__}: {error}", remedy="Mend it; run it by itself first."
         ) from error
-    finally:
-        sys.path.remove(folder)
     return module

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from graphml.code_version import code_version
 from graphml.data_view import EvaluationData
 from graphml.folds import Fold, FoldTasks
 from graphml.graph import Ints
@@ -99,7 +100,8 @@ class Prequential:
 
     def _file(self, entry: Entry, number: int, seed: int) -> str:
         fold = self.folds[number]
-        inputs = [entry.fingerprint, entry.edges_shuffled, fold.as_dict(), self.budget, seed, self._rows_of(number)]
+        what = [entry.fingerprint, entry.edges_shuffled, code_version()]
+        inputs = [*what, fold.as_dict(), self.budget, seed, self._rows_of(number)]
         return f"{entry.name}-{fold.name}-{self.budget}-{seed}-{short_hash(inputs)}.npz"
 
     def _rows_of(self, number: int) -> str:

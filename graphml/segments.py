@@ -18,7 +18,7 @@ from graphml.evaluation import Doubles, Interval, Ranking, block_bootstrap, bloc
 from graphml.graph import TARGET, Ints, TransactionGraph
 from graphml.ladder import TestWindow
 from graphml.sampling import recent_slots
-from ingestion.contracts import moment
+from ingestion.contracts import MICROSECONDS_PER_DAY, moment
 
 #: With fewer frauds a segment's figures say little: it is marked.
 MIN_FRAUDS = 30
@@ -26,7 +26,13 @@ MIN_FRAUDS = 30
 MAX_VALUES = 12
 OTHER, NONE = "(other)", "(none)"
 
-Labels = NDArray[np.object_]
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A column as parts: `code` (n,) into `names`, which stand in the order of a report."""
+
+    code: Ints
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +59,19 @@ class SegmentRow:
 def segment_table(
     window: TestWindow,
     scores: Doubles,
-    segments: Mapping[str, Labels],
+    segments: Mapping[str, Parts],
     *,
     alert_budget: float,
     num: int = 200,
 ) -> tuple[SegmentRow, ...]:
-    """A row a value of each segment, `segments` (n,) values by name; the largest values first."""
+    """A row for each part that is there of each of the segments, given by name."""
     alerted = Ranking(window.is_fraud, scores).alert_share(alert_budget)
     blocks = party_day_blocks(window.day, window.party)
     rows = []
-    for name, column in segments.items():
-        values = _few_values(column)
-        for value in _by_size(values):
-            rows.append(_row(window, scores, blocks, alerted, name, value, values == value, num))
+    for name, parts in segments.items():
+        for code in np.unique(parts.code):
+            inside = parts.code == code
+            rows.append(_row(window, scores, blocks, alerted, name, parts.names[code], inside, num))
     return tuple(rows)
 
 
@@ -106,53 +112,47 @@ def _share(part: Doubles, whole: Doubles, blocks: Ints, num: int) -> Interval:
     return Interval(float(part.sum() / whole.sum()), float(low), float(high))
 
 
-def amount_bands(amount: Doubles, *, num: int = 5) -> Labels:
-    """(n,) the band of each amount: `num` bands of about equally many transactions, named by their bounds."""
+def amount_bands(amount: Doubles, *, num: int = 5) -> Parts:
+    """`num` bands of about equally many amounts (n,), named by their bounds, rising."""
     edges = np.unique(np.quantile(amount, np.linspace(0, 1, num + 1)[1:-1]))
-    names = [f"below {edges[0]:,.2f}"]
-    names += [f"{low:,.2f} to {high:,.2f}" for low, high in pairwise(edges)]
-    names.append(f"from {edges[-1]:,.2f}")
-    return np.asarray(names, object)[np.searchsorted(edges, amount, side="right")]
+    between = [f"{low:,.2f} to {high:,.2f}" for low, high in pairwise(edges)]
+    names = (f"below {edges[0]:,.2f}", *between, f"from {edges[-1]:,.2f}")
+    return Parts(code=np.searchsorted(edges, amount, side="right"), names=names)
 
 
-def party_novelty(graph: TransactionGraph, positions: Ints, *, role: int) -> Labels:
-    """(n,) how much was known of the party in a role before each transaction: new, 1 to 9, or 10 earlier ones."""
-    offsets, _ = recent_slots(
-        graph.starts, graph.stops, graph.incident, graph.entity[positions, role].copy(), positions, 10
-    )
+def party_novelty(graph: TransactionGraph, positions: Ints, *, role: int) -> Parts:
+    """How much was known of the party in a role before each transaction: new, 1 to 9, or 10 earlier ones."""
+    party = graph.entity[positions, role].copy()
+    offsets, _ = recent_slots(graph.starts, graph.stops, graph.incident, party, positions, 10)
     seen = np.diff(offsets)
-    return np.asarray(["new", "1 to 9 earlier", "10 or more earlier"], object)[
-        (seen > 0).astype(int) + (seen >= 10).astype(int)
-    ]
+    code = (seen > 0).astype(np.int64) + (seen >= 10)
+    return Parts(code=code, names=("new", "1 to 9 earlier", "10 or more earlier"))
 
 
-def party_type(graph: TransactionGraph, positions: Ints, *, role: int = TARGET) -> Labels:
-    """(n,) the entity type of the party in a role."""
+def party_type(graph: TransactionGraph, positions: Ints, *, role: int = TARGET) -> Parts:
+    """The entity type of the party in a role."""
     entity = graph.entity[positions, role]
-    names = np.asarray([*graph.types, NONE], object)
-    return names[np.where(entity >= 0, graph.entity_type[entity], len(graph.types))]
+    code = np.where(entity >= 0, graph.entity_type[entity], len(graph.types))
+    return Parts(code=code, names=(*graph.types, NONE))
 
 
-def months(graph: TransactionGraph, positions: Ints) -> Labels:
-    """(n,) the UTC month of each transaction, `2018-08`."""
-    times, member = np.unique(graph.event_time[positions] // 86_400_000_000, return_inverse=True)
-    names = [moment(int(day) * 86_400_000_000).strftime("%Y-%m") for day in times]
-    return np.asarray(names, object)[member]
+def months(graph: TransactionGraph, positions: Ints) -> Parts:
+    """The UTC month of each transaction, `2018-08`, in their order."""
+    days, member = np.unique(graph.event_time[positions] // MICROSECONDS_PER_DAY, return_inverse=True)
+    names, month_of_day = np.unique(
+        [moment(int(day) * MICROSECONDS_PER_DAY).strftime("%Y-%m") for day in days], return_inverse=True
+    )
+    return Parts(code=month_of_day[member], names=tuple(names.tolist()))
 
 
-def text_values(column: Sequence[Any]) -> Labels:
-    """(n,) values of a column of the transaction table as text, absent ones by name."""
-    return np.asarray([NONE if value is None else str(value) for value in column], object)
-
-
-def _by_size(values: Labels) -> list[str]:
-    names, counts = np.unique(values.astype(str), return_counts=True)
-    return [str(name) for name in names[np.argsort(-counts, kind="stable")]]
-
-
-def _few_values(column: Labels) -> Labels:
-    ordered = _by_size(column)
+def column_values(values: Sequence[Any]) -> Parts:
+    """The values of a column of the transaction table, the most frequent first; the rarest become one part."""
+    text = np.asarray([NONE if value is None else str(value) for value in values])
+    names, member, counts = np.unique(text, return_inverse=True, return_counts=True)
+    by_size = np.argsort(-counts, kind="stable")
+    place = np.empty(len(names), np.int64)
+    place[by_size] = np.arange(len(names))
+    ordered = tuple(str(name) for name in names[by_size])
     if len(ordered) <= MAX_VALUES:
-        return column
-    kept = ordered[: MAX_VALUES - 1]
-    return np.where(np.isin(column.astype(str), kept), column, OTHER).astype(object)
+        return Parts(code=place[member], names=ordered)
+    return Parts(code=np.minimum(place[member], MAX_VALUES - 1), names=(*ordered[: MAX_VALUES - 1], OTHER))

@@ -15,7 +15,7 @@ from graphml.comparison import Comparison, compare
 from graphml.data_view import EvaluationData
 from graphml.errors import ModelMismatch
 from graphml.folds import Fold, FoldPlan, plan_folds
-from graphml.guards import Finding, LabelShuffle, guard_row
+from graphml.guards import Finding, check_future, check_label_shuffle, check_own_outcome
 from graphml.judged import Judged
 from graphml.ladder import Ladder, TestWindow, report_calibration
 from graphml.ladder_entries import SHUFFLED, entries_of
@@ -26,14 +26,14 @@ from graphml.own_scores import OwnScores
 from graphml.pooled import PooledRow, pool
 from graphml.prequential import Prequential
 from graphml.segments import (
-    Labels,
+    Parts,
     SegmentRow,
     amount_bands,
+    column_values,
     months,
     party_novelty,
     party_type,
     segment_table,
-    text_values,
 )
 from graphml.tasks import Task, Tasks
 from graphml.tuning import NUM_FOLDS, Tuned, sealed_before, tune
@@ -234,25 +234,27 @@ def _fit_and_guard(
     if request.guards == "none":
         return fitted, ()
     with log.stage("guards") as stage:
-        shuffle = LabelShuffle(opened.snapshot, opened.data, shuffle_windows(windows, delay_days=opened.delay_days))
         for number, entry in enumerate(asked):
             stage(entry.name, number / len(asked))
-            row = fitted[entry.name]
-            findings += guard_row(entry, row.model, row.data, test.positions, shuffle)
+            row, at = fitted[entry.name], test.positions
+            findings.append(check_future(entry.name, row.model, row.data, at))
+            findings.append(check_own_outcome(entry.name, row.model, row.data, at))
+        shuffled = shuffle_windows(windows, delay_days=opened.delay_days)
+        findings += check_label_shuffle(asked, opened.snapshot, opened.data, shuffled, progress=stage)
     return fitted, tuple(findings)
 
 
-def _segments(opened: _Opened | None, window: TestWindow) -> dict[str, Labels]:
+def _segments(opened: _Opened | None, window: TestWindow) -> dict[str, Parts]:
     """The columns that the test window is cut by; those with one value say nothing."""
     found = {"amount": amount_bands(window.amount)}
     if opened is not None:
         graph, at = opened.data.graph, opened.tasks.test.positions
         role = opened.model.alert_party
-        found |= {name: text_values(_column(opened, name, at)) for name in _COLUMNS}
+        found |= {name: column_values(_column(opened, name, at)) for name in _COLUMNS}
         found[f"{role} seen"] = party_novelty(graph, at, role=graph.roles.index(role))
         found["target seen"] = party_novelty(graph, at, role=1)
         found |= {"type of target": party_type(graph, at), "month": months(graph, at)}
-    return {name: values for name, values in found.items() if len(set(values.tolist())) > 1}
+    return {name: parts for name, parts in found.items() if len(np.unique(parts.code)) > 1}
 
 
 def _column(opened: _Opened, name: str, positions: Any) -> Sequence[Any]:

@@ -33,7 +33,7 @@ def draw_reliability(reliability: Mapping[str, Mapping[str, list[float]]]) -> Fi
     axes.plot([_FLOOR, 1], [_FLOOR, 1], color="grey", linewidth=0.8, label="perfect")
     for name, bins in reliability.items():
         predicted, observed = (np.maximum(np.asarray(bins[key]), _FLOOR) for key in ("predicted", "observed"))
-        axes.plot(predicted, observed, marker="o", markersize=4, linewidth=0.8, label=name)
+        axes.plot(predicted, observed, marker="o", markersize=4, linestyle="none", alpha=0.7, label=name)
     axes.set(xscale="log", yscale="log", xlabel="Predicted probability", ylabel="Observed share of fraud")
     axes.set_title("Calibrated on validation, seen on test (a dot at the bottom: no fraud)", fontsize=9)
     axes.legend(fontsize=7, frameon=False)

@@ -9,12 +9,13 @@ from graphml.segments import (
     MAX_VALUES,
     MIN_FRAUDS,
     OTHER,
+    Parts,
     amount_bands,
+    column_values,
     months,
     party_novelty,
     party_type,
     segment_table,
-    text_values,
 )
 from tests.graphml.cases import HOUR, graph_of
 
@@ -35,7 +36,7 @@ def window(is_fraud: np.ndarray) -> TestWindow:
 def test_a_part_is_judged_inside_and_alerted_on_by_the_whole() -> None:
     is_fraud = np.asarray([True, False, True, False, False, True])
     score = np.asarray([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
-    kind = np.asarray(["a", "a", "b", "b", "b", "c"], object)
+    kind = column_values(["a", "a", "b", "b", "b", "c"])
     b, a, c = segment_table(window(is_fraud), score, {"kind": kind}, alert_budget=0.5)
     assert (b.value, a.value, c.value) == ("b", "a", "c"), "the largest first"
     # alerts are the rows scored 6, 5 and 4
@@ -50,33 +51,35 @@ def test_a_part_is_judged_inside_and_alerted_on_by_the_whole() -> None:
 
 def test_a_part_without_fraud_has_no_recall_and_one_with_enough_is_not_small() -> None:
     is_fraud = np.asarray([True, False] * MIN_FRAUDS + [False] * 10)
-    part = np.asarray(["much"] * 2 * MIN_FRAUDS + ["none"] * 10, object)
-    much, none = segment_table(window(is_fraud), np.arange(len(part), dtype=float), {"p": part}, alert_budget=0.1)
+    part = Parts(code=np.asarray([0] * 2 * MIN_FRAUDS + [2] * 10), names=("much", "not there", "none"))
+    much, none = segment_table(window(is_fraud), np.arange(2.0 * MIN_FRAUDS + 10), {"p": part}, alert_budget=0.1)
     assert not much.is_small and none.is_small
     assert none.recall is None and none.average_precision is None
 
 
-def test_a_column_of_many_values_keeps_its_largest() -> None:
-    values = np.asarray([f"v{i}" for i in range(40)] + ["v0", "v1"] * 5, object)
-    is_fraud = np.arange(50) % 2 == 0
-    rows = segment_table(window(is_fraud), np.arange(50.0), {"p": values}, alert_budget=0.1, num=20)
-    assert len(rows) == MAX_VALUES
-    assert {"v0", "v1", OTHER} <= {row.value for row in rows}
-    assert sum(row.num_transactions for row in rows) == 50
+def test_a_column_of_many_values_keeps_its_most_frequent() -> None:
+    parts = column_values([f"v{i}" for i in range(40)] + ["v7", "v1"] * 5)
+    assert len(parts.names) == MAX_VALUES and set(parts.names[:2]) == {"v7", "v1"} and parts.names[-1] == OTHER
+    counts = np.bincount(parts.code)
+    assert counts.tolist() == [6, 6, *[1] * (MAX_VALUES - 3), 50 - 12 - (MAX_VALUES - 3)]
+    parts = column_values(["x", None, "x"])
+    assert (parts.names, parts.code.tolist()) == (("x", "(none)"), [0, 1, 0])
 
 
 def test_amounts_fall_into_bands_of_equal_size() -> None:
     bands = amount_bands(np.arange(1.0, 11.0), num=2)
-    assert bands.tolist() == ["below 5.50"] * 5 + ["from 5.50"] * 5
-    assert set(amount_bands(np.ones(4)).tolist()) == {"from 1.00"}
+    assert (bands.names, bands.code.tolist()) == (("below 5.50", "from 5.50"), [0] * 5 + [1] * 5)
+    assert amount_bands(np.ones(4)).code.tolist() == [1] * 4
 
 
 def test_new_and_known_parties_types_and_months() -> None:
     graph = graph_of([[0, 1]] * 11 + [[2, 1]], [i * 3 * DAY for i in range(12)], entity_type=[0, 1, 0])
     at = np.asarray([0, 1, 9, 10, 11])
-    seen = ["new", "1 to 9 earlier", "1 to 9 earlier", "10 or more earlier", "new"]
-    assert party_novelty(graph, at, role=0).tolist() == seen
-    assert party_type(graph, at).tolist() == ["device"] * 5
-    assert party_type(graph, at[:1], role=0).tolist() == ["account"]
-    assert months(graph, at).tolist() == ["1970-01"] * 4 + ["1970-02"]
-    assert text_values(["x", None]).tolist() == ["x", "(none)"]
+    assert told(party_novelty(graph, at, role=0)) == ["new", *["1 to 9 earlier"] * 2, "10 or more earlier", "new"]
+    assert told(party_type(graph, at)) == ["device"] * 5
+    assert told(party_type(graph, at[:1], role=0)) == ["account"]
+    assert told(months(graph, at)) == ["1970-01"] * 4 + ["1970-02"]
+
+
+def told(parts: Parts) -> list[str]:
+    return [parts.names[code] for code in parts.code]

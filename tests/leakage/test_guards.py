@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,12 @@ from graphml.guards import (
     LABEL_SHUFFLE,
     OWN_OUTCOME,
     Finding,
-    LabelShuffle,
     ShuffleWindows,
     altered,
     chance_band,
     check_future,
-    guard_row,
+    check_label_shuffle,
+    check_own_outcome,
 )
 from graphml.ladder_entries import entries_of
 from graphml.own_fit import fit_on_windows, shuffle_windows
@@ -42,46 +44,46 @@ def data(trained: Trained) -> EvaluationData:
     return EvaluationData.of(trained.snapshot, trained.graph)
 
 
-@pytest.fixture(scope="module")
-def shuffle(trained: Trained, data: EvaluationData) -> LabelShuffle:
-    return LabelShuffle(trained.snapshot, data, shuffle_windows(trained.model.windows, delay_days=7))
-
-
-def found_of(entry: Entry, trained: Trained, data: EvaluationData, shuffle: LabelShuffle | None) -> dict[str, Finding]:
+def found_of(entries: Sequence[Entry], trained: Trained, data: EvaluationData) -> dict[tuple[str, str], Finding]:
+    """All three guards of each row, by row and guard."""
     windows = trained.model.windows
     tasks = Tasks.of(data.graph, windows, delay_days=7)
-    fitted = fit_on_windows(entry, data, windows, tasks, seed=0)
-    found = guard_row(entry, fitted.model, fitted.data, tasks.test.positions, shuffle)
-    assert all(item.row == entry.name for item in found)
-    return {item.guard: item for item in found}
+    found = list(check_label_shuffle(entries, trained.snapshot, data, shuffle_windows(windows, delay_days=7)))
+    for entry in entries:
+        fitted = fit_on_windows(entry, data, windows, tasks, seed=0)
+        found.append(check_future(entry.name, fitted.model, fitted.data, tasks.test.positions))
+        found.append(check_own_outcome(entry.name, fitted.model, fitted.data, tasks.test.positions))
+    return {(item.row, item.guard): item for item in found}
 
 
 def own(name: str) -> Entry:
     return load_own_model(f"{LEAKY}:{name}")
 
 
-@pytest.mark.parametrize(
-    ("name", "caught_by"),
-    [
-        ("OutcomeAtTheEnd", {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE}),
-        ("EncodedOverAll", {FUTURE, OWN_OUTCOME}),  # its few frauds hide it from the shuffle; see below
-        ("AgainstAllOfTheParty", {FUTURE}),
-        ("Honest", set()),
-    ],
-)
-def test_planted_leaks_are_caught_and_an_honest_model_is_not(
-    trained: Trained, data: EvaluationData, shuffle: LabelShuffle, name: str, caught_by: set[str]
-) -> None:
-    found = found_of(own(name), trained, data, shuffle)
-    assert {guard for guard, item in found.items() if not item.passed} == caught_by, found
+CAUGHT = {
+    "OutcomeAtTheEnd": {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE},
+    "EncodedOverAll": {FUTURE, OWN_OUTCOME},  # a party's many rows hide its own from the shuffle here; see below
+    "AgainstAllOfTheParty": {FUTURE},
+    "Honest": set(),
+}
 
 
-def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationData, shuffle: LabelShuffle) -> None:
+def test_planted_leaks_are_caught_and_an_honest_model_is_not(trained: Trained, data: EvaluationData) -> None:
+    found = found_of([own(name) for name in CAUGHT], trained, data)
+    assert len(found) == 3 * len(CAUGHT)
+    for name, guards in CAUGHT.items():
+        failed = {guard for (row, guard), item in found.items() if row == name and not item.passed}
+        assert failed == guards, name
+
+
+def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationData) -> None:
     entries = {entry.name: entry for entry in entries_of(trained.model.config["training"])}
-    found = found_of(entries["logistic"], trained, data, shuffle)
-    assert len(found) == 3 and all(item.passed for item in found.values())
-    found = found_of(entries["xgboost_neighbors"], trained, data, None)
-    assert len(found) == 2 and all(item.passed for item in found.values())
+    assert all(item.passed for item in found_of([entries["logistic"]], trained, data).values())
+    windows = trained.model.windows
+    tasks = Tasks.of(data.graph, windows, delay_days=7)
+    fitted = fit_on_windows(entries["xgboost_neighbors"], data, windows, tasks, seed=0)
+    assert check_future("trees", fitted.model, data, tasks.test.positions).passed
+    assert check_own_outcome("trees", fitted.model, data, tasks.test.positions).passed
 
 
 def test_a_model_that_throws_dice_cannot_be_checked(trained: Trained, data: EvaluationData) -> None:
@@ -119,9 +121,12 @@ def test_a_shuffle_finds_a_leak_where_a_row_would_rank_like_chance(tmp_path: Pat
         test_targets_at=START + 70 * DAY,
         delay_days=7,
     )
-    shuffle = LabelShuffle(snapshot, data, windows, num=3)
-    assert shuffle.check(own("Honest")).passed
-    assert not shuffle.check(own("EncodedOverAll")).passed
+    entries = [own("Honest"), own("EncodedOverAll")]
+    honest, leaky = check_label_shuffle(entries, snapshot, data, windows, num=3)
+    assert (honest.row, honest.passed) == ("Honest", True)
+    assert (leaky.row, leaky.passed) == ("EncodedOverAll", False)
+    thin = check_label_shuffle(entries, snapshot, data, replace(windows, test_end=windows.test_start + 1), num=1)
+    assert [item.passed for item in thin] == [False, False] and "not checked" in thin[0].told
 
 
 def test_the_band_of_rankings_by_lot_by_hand() -> None:
