@@ -1,11 +1,13 @@
-"""Checkpoints of a training run: one safetensors file, replaced whole after each epoch.
+"""Checkpoints of a training run: one safetensors file, replaced whole, written by the first rank.
 
-A run draws nothing from a running random state: epoch e of a seed is a function of (seed, e). So weights, optimizer
-and the best weights so far are all that a resumed run needs to end in the same weights, bit for bit.
+A run draws nothing from a running random state: the order of epoch e and the dropout of step s are functions of the
+seed. So tensors and plain data are all that a resumed run needs to go on to the same losses, on any number of ranks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +18,57 @@ from safetensors.torch import save
 from graphml.torch_first import torch
 from ingestion.artifacts import write_atomically
 
+Tensors = dict[str, torch.Tensor]
 _STATE = "state"
+_SEPARATOR = "/"
 
 
-def save_checkpoint(
-    path: Path,
-    *,
-    state: dict[str, Any],
-    weights: dict[str, torch.Tensor],
-    best: dict[str, torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write everything; `state` is plain data (epoch, history, …)."""
-    tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in slots.items()}
-    copies = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(copies, metadata={_STATE: orjson.dumps(state).decode()}))
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Plain data of a run and its tensors by group (weights, best, average, optimizer)."""
+
+    state: dict[str, Any]
+    groups: dict[str, Tensors]
+
+    def write(self, path: Path) -> None:
+        """Replace the file at `path`."""
+        tensors = {
+            f"{group}{_SEPARATOR}{name}": tensor.detach().cpu().clone().contiguous()
+            for group, named in self.groups.items()
+            for name, tensor in named.items()
+        }
+        write_atomically(path, save(tensors, metadata={_STATE: orjson.dumps(self.state).decode()}))
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint | None:
+        """None when there is none, or it cannot be read: then training starts over, which costs time only."""
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = orjson.loads(file.metadata()[_STATE])
+                groups: dict[str, Tensors] = {}
+                for key in file.keys():  # noqa: SIM118  (not a dictionary)
+                    group, name = key.split(_SEPARATOR, 1)
+                    groups.setdefault(group, {})[name] = file.get_tensor(key)
+        except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return None
+        return cls(state=state, groups=groups)
 
 
-def load_checkpoint(
-    path: Path, *, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]] | None:
-    """State, weights and best weights; fills `optimizer`. None when there is none, or it cannot be read: then
-    training starts over, which costs time and nothing else."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = orjson.loads(file.metadata()[_STATE])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
-    except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    slots: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in _under(tensors, "optimizer.").items():
-        index, slot = name.split(".", 1)
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    """The optimizer's state by `<index of the parameter>.<slot>`."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, slots in optimizer.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Fill an optimizer with what `optimizer_tensors` gave."""
+    slots: dict[int, Tensors] = {}
+    for key, tensor in tensors.items():
+        index, slot = key.split(".", 1)
         slots.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
-    return state, _under(tensors, "weights."), _under(tensors, "best.")
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -19,3 +19,7 @@ class ModelMismatch(GraphmlError):
 
 class UnknownEntityType(GraphmlError):
     """A party is of a type that the model has never seen."""
+
+
+class UnstableTraining(GraphmlError):
+    """Steps of a training keep giving a loss that is no number, or a spike (exit 1)."""

@@ -18,7 +18,7 @@ from graphml.folds import Fold, FoldPlan, plan_folds
 from graphml.guards import Finding, check_future, check_label_shuffle, check_own_outcome
 from graphml.judged import Judged
 from graphml.ladder import Ladder, TestWindow, report_calibration
-from graphml.ladder_entries import SHUFFLED, entries_of
+from graphml.ladder_entries import entries_of
 from graphml.model import Model
 from graphml.own_fit import FittedRow, fit_on_windows, shuffle_windows
 from graphml.own_models import Doubles, Entry
@@ -36,6 +36,7 @@ from graphml.segments import (
     segment_table,
 )
 from graphml.tasks import Task, Tasks
+from graphml.training import shuffled_name
 from graphml.tuning import NUM_FOLDS, Tuned, sealed_before, tune
 from ingestion.errors import UsageError
 from ingestion.snapshot import Snapshot
@@ -327,14 +328,14 @@ def _folds(workspace: Workspace, opened: _Opened, ladder: Ladder, request: Reque
 def _tune(
     earlier: Prequential, entries: Sequence[Entry], num_settings: int, log: StageLog
 ) -> tuple[list[Entry], list[Tuned]]:
-    """The entries under their best settings. The control on shuffled links takes what its network chose."""
+    """The entries under their best settings. A control on shuffled links takes what its network chose."""
     found: dict[str, Tuned] = {}
     with log.stage("tune") as stage:
         for entry in entries:
             if entry.space and not entry.edges_shuffled:
                 found[entry.name] = tune(entry, earlier, num_trials=num_settings, progress=stage)
         stage.output = {f"{name}_cpu_minutes": round(one.cpu_minutes, 2) for name, one in found.items()}
-    chosen = dict(found) | ({SHUFFLED: found["graphsage"]} if "graphsage" in found else {})
+    chosen = found | {shuffled_name(name): one for name, one in found.items()}
     under = [e.under(chosen[e.name].best.setting) if e.name in chosen else e for e in entries]
     return under, list(found.values())
 

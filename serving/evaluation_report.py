@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.markup import escape
 
-from graphml.ladder_entries import SHUFFLED
+from graphml.training import shuffled_name
 from ingestion.artifacts import write_atomically
 from serving.evaluation import Evaluation, Folds
 from serving.evaluation_pictures import draw_differences, draw_folds, draw_reliability, draw_segments
@@ -18,7 +18,7 @@ from serving.pages import data_uri, write_pages
 from serving.report import LadderPictures, draw_ladder, draw_precision_recall
 
 SUSPECT = "ranks nearly perfectly: look for the outcome, or for later events, among its inputs before you believe it."
-CONTROL = f"{SHUFFLED} is the control: the same network on a graph whose links were dealt out anew, all degrees kept."
+CONTROL = "is the control: the same network on a graph whose links were dealt out anew, all degrees kept."
 
 
 def write(folder: Path, found: Evaluation) -> Path:
@@ -78,8 +78,8 @@ def notes(found: Evaluation) -> list[str]:
             f"Scores of {', '.join(files)} come from elsewhere: that they were made as of each transaction cannot be "
             "checked here."
         )
-    if any(row.name == SHUFFLED for row in comparison.rows):
-        told.append(CONTROL)
+    names = [row.name for row in comparison.rows]
+    told += [f"{shuffled_name(name)} {CONTROL}" for name in names if shuffled_name(name) in names]
     if comparison.num_frauds < FEW_FRAUDS:
         told.append(f"The window holds {comparison.num_frauds} frauds.{CAUTION}")
     return [*told, *found.notes]

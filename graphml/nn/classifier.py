@@ -1,4 +1,7 @@
-"""GraphSAGE and the transaction head as one module: the graph row of the ladder."""
+"""A graph network and a head as one module: the graph rows of the ladder.
+
+Legend: S seeds, R nodes of a seed, K own inputs of a seed, U sources, N transactions, F features.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,31 @@ from collections.abc import Sequence
 from torch import nn
 
 from graphml.block import Block
-from graphml.nn.head import TransactionHead
-from graphml.nn.sage import GraphSage, SageConfig
+from graphml.nn.network_config import NetworkConfig
+from graphml.nn.stack import RelationalBlock
 from graphml.torch_first import torch
 
 
-class SageClassifier(nn.Module):
-    """Blocks, (S, R) indices of the seeds' parties and (S, K) inputs of the seeds -> logits (S,)."""
+class GraphClassifier(nn.Module):
+    """Hops, (S, R) indices of the seeds' nodes and (S, K) inputs of the seeds -> logits (S,).
 
-    def __init__(self, config: SageConfig, num_inputs: int) -> None:
+    Any network (GraphSAGE, attention, message passing, relational) under any head of `graphml.nn.head`.
+    """
+
+    def __init__(self, config: NetworkConfig, head: nn.Module) -> None:
         super().__init__()
-        self.sage = GraphSage(config)
-        self.head = TransactionHead(config.width, num_inputs, dropout=config.dropout)
+        self.network = config.build()
+        self.head = head
 
     def forward(
         self,
-        blocks: Sequence[Block],
+        hops: Sequence[Block] | Sequence[RelationalBlock],
         type_U: torch.Tensor,
         features_NF: torch.Tensor,
         index_SR: torch.Tensor,
         x_SK: torch.Tensor,
     ) -> torch.Tensor:
-        """See the class; `type_U` and `features_NF` as in `GraphSage.forward`."""
-        h_DH = self.sage(blocks, type_U, features_NF)
+        """See the class; `type_U` and `features_NF` as in `GraphStack.forward`."""
+        h_DH = self.network(hops, type_U, features_NF)
         logits: torch.Tensor = self.head(h_DH, index_SR, x_SK)
         return logits

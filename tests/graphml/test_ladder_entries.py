@@ -11,11 +11,12 @@ from graphml.comparison import compare
 from graphml.data_view import EvaluationData
 from graphml.judged import Judged
 from graphml.ladder import Ladder
-from graphml.ladder_entries import SHUFFLED, entries_of
+from graphml.ladder_entries import entries_of
 from graphml.own_fit import fit_on_windows
 from graphml.own_models import Entry, load_own_model
 from graphml.tasks import Tasks
-from tests.graphml.trained import Trained, shared_training
+from graphml.training import shuffled_name
+from tests.graphml.trained import NETWORKS, Trained, shared_training
 
 #: A user's file whose model is the ladder's own.
 SAME_TREES = """
@@ -40,7 +41,9 @@ def entries(trained: Trained) -> dict[str, Entry]:
 
 def test_the_entries_are_the_ladder_s_rows(trained: Trained, entries: dict[str, Entry]) -> None:
     assert list(entries) == [row.name for row in trained.result.ladder.rows]
-    assert [name for name, entry in entries.items() if entry.edges_shuffled] == [SHUFFLED]
+    assert [name for name, entry in entries.items() if entry.edges_shuffled] == [
+        shuffled_name(name) for name in NETWORKS
+    ]
     assert len({entry.fingerprint for entry in entries.values()}) == len(entries)
 
 
@@ -64,7 +67,7 @@ def test_a_network_learns_under_another_setting(trained: Trained, entries: dict[
     data = EvaluationData.of(trained.snapshot, trained.graph)
     windows = trained.model.windows
     tasks = Tasks.of(data.graph, windows, delay_days=7)
-    entry = entries[SHUFFLED].under({"width": 32})
+    entry = entries["gat_shuffled"].under({"width": 32, "learning_rate": 0.01})
     found = fit_on_windows(entry, data, windows, tasks, seed=1)
     assert found.scores.test.shape == tasks.test.positions.shape
     assert not np.array_equal(found.data.graph.entity[:, 1], data.graph.entity[:, 1]), "its links are shuffled"

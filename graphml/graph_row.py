@@ -1,0 +1,150 @@
+"""A fitted graph row (GraphSAGE, GAT, relational): scores seeds and embeds entities on the blocks that trained it.
+
+Legend: S seeds, R roles, N transactions, D entities, H width of a state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from safetensors.torch import load_file, save_file
+
+from graphml.block import Block
+from graphml.context import GraphContext
+from graphml.graph import Cuts, Floats, Ints, Seeds
+from graphml.losses import Correction
+from graphml.nn.classifier import GraphClassifier
+from graphml.nn.head import TransactionHead
+from graphml.nn.network_config import config_as_dict, config_from_dict
+from graphml.nn.relational import RelationalConfig
+from graphml.nn.stack import RelationalBlock, StackConfig
+from graphml.sampling import Nodes, sample_blocks, seed_nodes
+from graphml.scaling import Scaler, SeedEncoder
+from graphml.scorer import Doubles
+from graphml.torch_first import torch
+
+#: Blocks, types of the first block's sources, scaled transaction table, (S, R) indices of parties, (S, K) inputs.
+Hops = list[Block] | list[RelationalBlock]
+NetworkInputs = tuple[Hops, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+_SEEDS_AT_ONCE = 1_024
+_ENTITIES_AT_ONCE = 4_096
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphRow:
+    """`correction` turns the network's logits into log odds at the natural base rate: it undoes what the loss did."""
+
+    network: GraphClassifier
+    config: StackConfig | RelationalConfig
+    fanouts: tuple[int, ...]
+    edge_scaler: Scaler
+    encoder: SeedEncoder
+    correction: Correction
+    name: str
+    cost: int = 3
+
+    def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
+        """See `Scorer`."""
+        result = np.empty(len(seeds), np.float64)
+        self.network.eval()
+        for start in range(0, len(seeds), _SEEDS_AT_ONCE):
+            part = take_seeds(seeds, slice(start, start + _SEEDS_AT_ONCE))
+            with torch.inference_mode():
+                logits = self.network(*self.inputs(context, part))
+            result[start : start + len(part)] = logits.cpu().numpy()
+        return self.correction(result)
+
+    def inputs(self, context: GraphContext, seeds: Seeds) -> NetworkInputs:
+        """What the network is called with for some seeds, on its device: sampled, gathered, scaled."""
+        device = next(self.network.parameters()).device
+        nodes, index_SR = seed_nodes(seeds.entity)
+        hops, type_U = self._hops(context, nodes, seeds.cuts, device)
+        return (
+            hops,
+            type_U,
+            self._table(context, device),
+            torch.from_numpy(index_SR).to(device),
+            torch.from_numpy(self.encoder(seeds.features)).to(device),
+        )
+
+    def embed(self, context: GraphContext, entity_ids: Ints, cut: Cuts) -> Floats:
+        """States (D, H) float32 of entities as of one cut (C = 1), each of length 1."""
+        device = next(self.network.parameters()).device
+        table = self._table(context, device)
+        result = np.empty((len(entity_ids), self.config.width), np.float32)
+        self.network.eval()
+        for start in range(0, len(entity_ids), _ENTITIES_AT_ONCE):
+            entities, member = np.unique(entity_ids[start : start + _ENTITIES_AT_ONCE], return_inverse=True)
+            nodes = Nodes(entity=entities, cut=np.zeros(len(entities), np.int64))
+            hops, type_U = self._hops(context, nodes, cut, device)
+            with torch.inference_mode():
+                found = self.network.network(hops, type_U, table)
+                states = torch.nn.functional.normalize(found, dim=1)
+            result[start : start + len(member)] = states.cpu().numpy()[member]
+        return result
+
+    def _table(self, context: GraphContext, device: torch.device) -> torch.Tensor:
+        return torch.from_numpy(context.inputs(self.edge_scaler)).to(device)
+
+    def _hops(self, context: GraphContext, nodes: Nodes, cuts: Cuts, device: torch.device) -> tuple[Hops, torch.Tensor]:
+        """Blocks and types of the first hop's sources; a relational network gets a block for each role that the
+        target had in the neighbor, so that money paid and money received are relations of their own."""
+        sampled = sample_blocks(context.graph, nodes, cuts, self.fanouts)
+        type_U = torch.from_numpy(context.graph.entity_type[sampled[0].sources.entity]).to(device)
+        blocks = [Block.from_sampled(block).to(device) for block in sampled]
+        if not isinstance(self.config, RelationalConfig):
+            return blocks, type_U
+        num_roles = self.config.num_relations
+        return [block.split(block.edge_EA[:, :num_roles].argmax(dim=1), num_roles) for block in blocks], type_U
+
+    def save(self, folder: Path) -> None:
+        """Write `<name>.safetensors` and `<name>.json`."""
+        weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        save_file(weights, folder / f"{self.name}.safetensors")
+        data: dict[str, Any] = {
+            "network": config_as_dict(self.config),
+            "fanouts": list(self.fanouts),
+            "edge_scaler": self.edge_scaler.as_dict(),
+            "encoder": self.encoder.as_dict(),
+            "correction": self.correction.as_dict(),
+        }
+        (folder / f"{self.name}.json").write_bytes(orjson.dumps(data))
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> GraphRow:
+        """Read what `save` wrote."""
+        data = orjson.loads((folder / f"{name}.json").read_bytes())
+        config = config_from_dict(data["network"])
+        encoder = SeedEncoder.from_dict(data["encoder"])
+        network = classifier(config, encoder.width)
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+        return cls(
+            network=network,
+            config=config,
+            fanouts=tuple(data["fanouts"]),
+            edge_scaler=Scaler.from_dict(data["edge_scaler"]),
+            encoder=encoder,
+            correction=Correction(**data["correction"]),
+            name=name,
+        )
+
+
+def classifier(config: StackConfig | RelationalConfig, num_inputs: int) -> GraphClassifier:
+    """The network under a head of transactions with `num_inputs` inputs of their own, with fresh weights."""
+    dropout = config.relation.dropout if isinstance(config, RelationalConfig) else config.dropout
+    return GraphClassifier(config, TransactionHead(config.width, num_inputs, dropout=dropout))
+
+
+def take_seeds(seeds: Seeds, rows: slice) -> Seeds:
+    """Some of the seeds."""
+    cuts = seeds.cuts
+    return Seeds(
+        cuts=Cuts(position=cuts.position[rows], label_time=cuts.label_time[rows], event_time=cuts.event_time[rows]),
+        entity=seeds.entity[rows],
+        features=seeds.features[rows],
+    )
