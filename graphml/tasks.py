@@ -66,10 +66,7 @@ def plan_windows(graph: TransactionGraph, *, delay_days: int, validation_days: i
     `MIN_TRAIN_DAYS` are left without them. Raises `TooLittleData` naming the days that are missing.
     """
     day = MICROSECONDS_PER_DAY
-    if len(graph) == 0:
-        raise TooLittleData("The snapshot has no transactions.", remedy="Ingest a table with rows in it.")
-    first = -(-int(graph.available_at[0] - _NEARLY_MIDNIGHT) // day) * day
-    last = int(graph.available_at[-1] + _NEARLY_MIDNIGHT) // day * day
+    first, last = whole_days(graph)
     days = (last - first) // day
     needed = MIN_TRAIN_DAYS + validation_days + test_days + 3 * delay_days
     if days < needed:
@@ -97,6 +94,15 @@ def plan_windows(graph: TransactionGraph, *, delay_days: int, validation_days: i
         validation_targets_at=test_start,
         test_targets_at=int(graph.available_at[-1]),
     )
+
+
+def whole_days(graph: TransactionGraph) -> tuple[int, int]:
+    """First and last midnight (µs) that bound the whole days of the data. Raises `TooLittleData` when it is empty."""
+    day = MICROSECONDS_PER_DAY
+    if len(graph) == 0:
+        raise TooLittleData("The snapshot has no transactions.", remedy="Ingest a table with rows in it.")
+    first = -(-int(graph.available_at[0] - _NEARLY_MIDNIGHT) // day) * day
+    return first, int(graph.available_at[-1] + _NEARLY_MIDNIGHT) // day * day
 
 
 @dataclass(frozen=True, kw_only=True)
