@@ -150,7 +150,7 @@ def _features(x: Array) -> Floats:
     if len(bad):
         node, column = bad[0]
         raise DataContractError(
-            f"x[{node}, {column}] is {x[node, column]}, and so are {len(bad) - 1} more values no finite 32-bit numbers.",
+            f"x[{node}, {column}] is {x[node, column]}, no finite number of 32 bits; nor are {len(bad) - 1} more.",
             remedy="Fill them, by the column's median say, with a column more that tells which were filled.",
         )
     return x_NF
@@ -201,8 +201,8 @@ def _given_splits(arrays: Mapping[str, Array], num_nodes: int) -> tuple[Split, .
             remedy="Put every node into one part at most.",
         )
     return tuple(
-        Split(**{name: np.flatnonzero(mask[split]) for name, mask in zip(("train", "validation", "test"), masks, strict=True)})
-        for split in range(num_splits)
+        Split(train=np.flatnonzero(train), validation=np.flatnonzero(validation), test=np.flatnonzero(test))
+        for train, validation, test in zip(*masks, strict=True)
     )
 
 

@@ -9,7 +9,7 @@ Legend: N nodes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -31,9 +31,9 @@ class StaticTraining:
     """How a candidate is trained; `sees_labels`: training labels of other nodes are inputs."""
 
     sees_labels: bool = True
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     epochs: int = 30
-    patience: int = 10
+    patience: int = 7
     learning_rate: float = 1e-2
     weight_decay: float = 1e-3
     average_decay: float = 0.9

@@ -87,9 +87,7 @@ def spoiled(name: str, place: Any, value: Any) -> dict[str, np.ndarray]:
         (masks() | {"train_masks": np.zeros(NUM, bool)}, r"train_masks is bool of shape \(400,\)"),
     ],
 )
-def test_a_bad_file_is_refused_with_the_field_and_the_value(
-    tmp_path: Path, changed: dict[str, Any], said: str
-) -> None:
+def test_a_bad_file_is_refused_with_the_field_and_the_value(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     path = write(tmp_path / "bad.npz", **changed)
     with pytest.raises(DataContractError, match=said) as caught:
         read_static_graph(path)

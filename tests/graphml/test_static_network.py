@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphml.static_graph import Split, StaticGraph
 from graphml.block import mean_by_target
-from graphml.static_network import NeighborMean, NetworkConfig, NodeClassifier, NodeInputs
+from graphml.static_graph import Split, StaticGraph
+from graphml.static_network import ByteDropout, NeighborMean, NetworkConfig, NodeClassifier, NodeInputs
 from graphml.torch_first import torch
 
 NOBODY = np.empty(0, np.int64)
@@ -88,6 +88,19 @@ def test_the_gradient_of_the_mean_is_that_of_the_layers_of_blocks() -> None:
     first, second = (torch.autograd.grad((mean * weight_NH).sum(), h_NH)[0] for mean in means)
     assert torch.equal(means[0], means[1]) and torch.allclose(first, second, atol=1e-12)
     assert not means[0][9].any() and not first[9].any(), "node 9 has no edge"
+
+
+def test_dropout_zeroes_its_share_keeps_the_mean_and_rests_in_evaluation() -> None:
+    torch.manual_seed(0)
+    dropout, ones = ByteDropout(0.25), torch.ones(1003, 101)
+    drawn = dropout(ones)
+    kept = drawn != 0
+    assert torch.equal(drawn[kept], torch.full_like(drawn[kept], 4 / 3))
+    assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.006)
+    by_place = kept.flatten()[: 8 * 12_000].view(-1, 8).float().mean(dim=0)
+    assert torch.allclose(by_place, torch.full((8,), 0.75), atol=0.02), "every byte of a word is as random"
+    assert not torch.equal(dropout(ones), drawn)
+    assert torch.equal(dropout.eval()(ones), ones) and torch.equal(ByteDropout(0.0)(ones), ones)
 
 
 def test_impossible_sizes_are_refused() -> None:

@@ -46,9 +46,7 @@ def test_a_step_hides_the_labels_of_its_targets_and_of_all_who_are_not_in_traini
     shown = np.flatnonzero(module.known_N2.sum(dim=1).numpy())
     assert np.array_equal(shown, np.setdiff1d(known_graph.splits[0].train, ids))
     assert np.array_equal(module.known_N2[shown, 0].numpy() == 1, known_graph.is_fraud_N[shown])
-    without = NodeLearner(
-        known_graph, learner.inputs, known_graph.splits[0], replace(CONFIG, sees_labels=False)
-    )
+    without = NodeLearner(known_graph, learner.inputs, known_graph.splits[0], replace(CONFIG, sees_labels=False))
     without.loss(module, ids)
     assert not module.known_N2.any()
 
@@ -69,7 +67,9 @@ def test_labels_of_validation_and_test_nodes_change_no_score(known_graph: Static
     after = train_candidate(replace(known_graph, is_fraud_N=flipped), inputs, split, config)
     assert np.array_equal(before.scores, after.scores) and before.validation == after.validation
     flipped[split.validation] = ~flipped[split.validation]
-    learners = [NodeLearner(each, inputs, split, config) for each in (known_graph, replace(known_graph, is_fraud_N=flipped))]
+    learners = [
+        NodeLearner(each, inputs, split, config) for each in (known_graph, replace(known_graph, is_fraud_N=flipped))
+    ]
     assert np.array_equal(learners[0].scores(), learners[1].scores()), "validation only chooses the epoch"
     flipped[split.train[0]] = ~flipped[split.train[0]]
     other = train_candidate(replace(known_graph, is_fraud_N=flipped), inputs, split, config)
