@@ -22,8 +22,8 @@ from graphml.static_training import StaticTraining, Trained, train_candidate
 
 Progress = Callable[[str, float], None]
 
-#: A network that sees the training labels around a node wins where frauds are neighbors; they are an easy way out of its
-#: loss, hence more dropout. Where frauds are not neighbors, one that sees features alone may be better.
+#: A network that sees the training labels around a node wins where frauds are neighbors; they are an easy way out of
+#: its loss, hence more dropout. Where frauds are not neighbors, one that sees features alone may be better.
 CANDIDATES: Mapping[str, StaticTraining] = MappingProxyType(
     {
         "features_and_labels": StaticTraining(network=NetworkConfig(dropout=0.5)),
