@@ -42,9 +42,9 @@ from graphml.evaluation import (
     paired_difference,
     party_day_blocks,
 )
+from graphml.graph_training import GraphTraining, fit_graph
 from graphml.neighbors import NeighborConfig
 from graphml.rewire import rewire
-from graphml.sage_training import SageTraining, fit_sage
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Task, window_task
 from graphml.trainer_config import TrainerConfig
@@ -65,7 +65,7 @@ PUBLISHED = {
     "MLP (book)": (0.653, 0.864, 0.286),
 }
 CEILING = 0.397
-GRAPHSAGE = SageTraining(
+GRAPHSAGE = GraphTraining(
     dropout=0.2,
     trainer=TrainerConfig(epochs=16, patience=5, batch_size=256, learning_rate=3e-3, weight_decay=1e-4),
 )
@@ -153,10 +153,10 @@ class Judge:
         return scorer.logits(where, where.graph.seeds(self.test.positions))
 
 
-def chosen_epochs(context: GraphContext, config: SageTraining) -> int:
+def chosen_epochs(context: GraphContext, config: GraphTraining) -> int:
     """Epochs that were best on the earlier fold."""
     earlier = fold(context, "2018-07-11")
-    return fit_sage(context, earlier.train, earlier.test, config).best_epoch
+    return fit_graph(context, earlier.train, earlier.test, config).best_epoch
 
 
 def handbook_features(table: Path, *, first: str, last: str) -> pd.DataFrame:
@@ -215,7 +215,7 @@ def handbook_snapshot(
         yield Snapshot.open(workspace)
 
 
-def run(report: Report, snapshot: Snapshot, table: Path, config: SageTraining) -> None:
+def run(report: Report, snapshot: Snapshot, table: Path, config: GraphTraining) -> None:
     """All rows, then the goals."""
     context = GraphContext(snapshot)
     chosen = fold(context, "2018-07-25")
@@ -234,12 +234,12 @@ def run(report: Report, snapshot: Snapshot, table: Path, config: SageTraining) -
     with stopwatch() as elapsed:
         epochs = chosen_epochs(context, config)
         fixed = replace(config, trainer=replace(config.trainer, epochs=epochs))
-        sage = judge.logits(fit_sage(context, train, None, fixed).row)
+        sage = judge.logits(fit_graph(context, train, None, fixed).row)
     report.row("graphsage: epochs, chosen on the earlier fold", epochs, "")
     report.row("graphsage: both trainings", elapsed(), "s")
     judge("graphsage", sage)
     shuffled = GraphContext(rewire(context.graph, seed=0))
-    control = judge.logits(fit_sage(shuffled, train, None, fixed).row, shuffled)
+    control = judge.logits(fit_graph(shuffled, train, None, fixed).row, shuffled)
     judge("graphsage_shuffled", control)
     rankings = [Ranking(chosen.test.is_fraud, logits) for logits in (sage, control)]
     earned = paired_difference(rankings[0], rankings[1], Ranking.average_precision, judge.blocks)

@@ -120,11 +120,6 @@ class Block:
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names})
 
 
-def mean_by_target(block: Block, table: torch.Tensor, rows_E: torch.Tensor) -> torch.Tensor:
-    """Mean over each target's edges of `table[rows_E]`, (D, width); zeros where there are no edges."""
-    return torch.nn.functional.embedding_bag(rows_E, table, block.offsets_D, mode="mean")
-
-
 def _check_ids(name: str, ids_E: torch.Tensor, bound: int) -> None:
     if len(ids_E) and (int(ids_E.min()) < 0 or int(ids_E.max()) >= bound):
         raise ValueError(

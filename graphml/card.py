@@ -77,8 +77,8 @@ def _ladder(facts: CardFacts) -> str:
         "|---|" + "---:|" * (len(header) - 1),
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
-        "`graphsage_shuffled` is the control: the same network on a graph whose links were dealt out anew with all "
-        "degrees kept. What GraphSAGE has above it comes from who met whom.",
+        "Rows that end in `_shuffled` are controls: the same network on a graph whose links were dealt out anew with "
+        "all degrees kept. What a network has above its control comes from who met whom.",
     ]
     return "\n".join(lines)
 

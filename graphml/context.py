@@ -1,31 +1,55 @@
-"""What a model scores against: the graph of a snapshot and its transaction table, scaled as the model wants it."""
+"""What a model scores against: the graph of a snapshot and its transaction table, encoded as the model wants it."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from graphml.graph import Floats, TransactionGraph
-from graphml.scaling import Scaler
+from graphml.graph import Floats, Seeds, TransactionGraph
 from ingestion.snapshot import Snapshot
 
 _ROWS_AT_ONCE = 100_000
 
 
+class RowEncoder(Protocol):
+    """Encodes transactions, each as of its own time; hashable, as tables are kept by encoder."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the result."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Earlier transactions of a party that a row looks at, 0 for none."""
+        ...
+
+    def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
+        """(S, width) float32; a row's result depends on its seed, as of the seed's cut, alone."""
+        ...
+
+
 class GraphContext:
-    """The graph and, by scaler, the scaled table (N, F) float32, made when first asked for.
+    """The graph and, by encoder, the encoded table (N, W) float32, made when first asked for.
 
     Model-free, so one context serves the champion and a challenger.
     """
 
     def __init__(self, source: Snapshot | TransactionGraph) -> None:
         self.graph = source if isinstance(source, TransactionGraph) else TransactionGraph.from_snapshot(source)
-        self._scaled: dict[Scaler, Floats] = {}
+        self._encoded: dict[RowEncoder, Floats] = {}
 
-    def inputs(self, scaler: Scaler) -> Floats:
-        """All transactions' features through `scaler`, row for row with the graph."""
-        if scaler not in self._scaled:
-            table = np.empty_like(self.graph.features)
-            for start in range(0, len(table), _ROWS_AT_ONCE):
-                table[start : start + _ROWS_AT_ONCE] = scaler(self.graph.features[start : start + _ROWS_AT_ONCE])
-            self._scaled[scaler] = table
-        return self._scaled[scaler]
+    def inputs(self, encoder: RowEncoder) -> Floats:
+        """All transactions through `encoder`, row for row with the graph."""
+        if encoder not in self._encoded:
+            self._encoded[encoder] = self.encode(encoder, len(self.graph))
+        return self._encoded[encoder]
+
+    def encode(self, encoder: RowEncoder, num: int) -> Floats:
+        """The first `num` transactions through `encoder`, (num, W)."""
+        table = np.empty((num, encoder.width), np.float32)
+        for start in range(0, num, _ROWS_AT_ONCE):
+            positions = np.arange(start, min(num, start + _ROWS_AT_ONCE))
+            table[positions] = encoder.rows(self, self.graph.seeds(positions))
+        return table

@@ -4,12 +4,16 @@ An entity's *slots* are its transactions in any role, oldest first, each once (a
 source). Slots of entity v are `starts[v]` … `stops[v]` of `incident` and `incident_role`, so a binary search
 finds what lies before any position. A growing graph (the online scorer) has the same shape with gaps between.
 
+A *relation* is an ordered pair of roles: under (source, target) an entity is linked to the targets of the
+transactions whose source it is, and (target, source) is its reverse. `TransactionGraph.relation` makes such slots.
+
 Dimensions: N transactions, R roles, V entities, M slots, L labels, F features.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +59,18 @@ class Seeds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adjacency:
+    """Slots of entity v are `starts[v]` … `stops[v]`, oldest first: `transaction`, its `other` end seen from v, and
+    the `role` of v in it (all (M,))."""
+
+    starts: Ints
+    stops: Ints
+    transaction: Ints
+    other: Ints
+    role: SmallInts
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransactionGraph:
     """See the module. `entity` (N, R) dense ids, -1 where absent, roles in the order source, target, further.
 
@@ -74,6 +90,7 @@ class TransactionGraph:
     stops: Ints
     incident: Ints
     incident_role: SmallInts
+    incident_other: Ints
     label_starts: Ints
     label_stops: Ints
     label_known_at: Ints
@@ -86,17 +103,45 @@ class TransactionGraph:
     def num_entities(self) -> int:
         return len(self.entity_type)
 
+    @property
+    def adjacency(self) -> Adjacency:
+        """Slots in any role: one relation for the whole graph."""
+        return Adjacency(
+            starts=self.starts,
+            stops=self.stops,
+            transaction=self.incident,
+            other=self.incident_other,
+            role=self.incident_role,
+        )
+
+    def relation(self, role: int, other: int) -> Adjacency:
+        """Slots of the entities in `role`, linked to those in the role `other`; absent and self links are left out."""
+        wanted = (self.entity[:, role] >= 0) & (self.entity[:, other] >= 0)
+        wanted &= self.entity[:, role] != self.entity[:, other]
+        rows = np.flatnonzero(wanted)
+        return _adjacency(
+            owner=self.entity[rows, role],
+            transaction=rows,
+            other=self.entity[rows, other],
+            role=np.full(len(rows), role, np.int8),
+            num_entities=self.num_entities,
+        )
+
+    def relations(self) -> dict[str, Adjacency]:
+        """Every party linked to the source and the source to every party, each with its reverse, by name."""
+        pairs = [pair for role in range(1, len(self.roles)) for pair in ((SOURCE, role), (role, SOURCE))]
+        return {f"{self.roles[role]}->{self.roles[other]}": self.relation(role, other) for role, other in pairs}
+
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> TransactionGraph:
         """The graph of a whole snapshot; roles and entity types are the snapshot's."""
-        kinds = snapshot.entities().column("type").combine_chunks()
-        types = tuple(sorted(pc.unique(kinds).to_pylist()))
+        types, entity_type = entity_types(snapshot)
         arrays = snapshot.arrays
         return cls.build(
             roles=arrays.roles,
             types=types,
             entity=arrays.entity,
-            entity_type=np.asarray(pc.index_in(kinds, value_set=_strings(types)), np.int64),
+            entity_type=entity_type,
             event_time=arrays.event_time,
             available_at=arrays.available_at,
             features=snapshot.features(),
@@ -117,9 +162,7 @@ class TransactionGraph:
         labels: LabelEvents,
     ) -> TransactionGraph:
         """The graph of transactions in sequence order and their labels in sequence order."""
-        bounds, incident, incident_role = incidence(entity, len(entity_type))
-        order = np.lexsort((-labels.origin, labels.known_at, labels.position))
-        label_bounds = _bounds(labels.position, len(event_time))
+        slots = incidence(entity, len(entity_type))
         return cls(
             roles=roles,
             types=types,
@@ -128,14 +171,12 @@ class TransactionGraph:
             event_time=event_time,
             available_at=available_at,
             features=features,
-            starts=bounds[:-1],
-            stops=bounds[1:],
-            incident=incident,
-            incident_role=incident_role,
-            label_starts=label_bounds[:-1],
-            label_stops=label_bounds[1:],
-            label_known_at=labels.known_at[order],
-            label_state=labels.is_fraud[order].astype(np.int8),
+            starts=slots.starts,
+            stops=slots.stops,
+            incident=slots.transaction,
+            incident_role=slots.role,
+            incident_other=slots.other,
+            **label_columns(labels, len(event_time)),
         )
 
     def cuts(self, positions: Ints) -> Cuts:
@@ -153,21 +194,59 @@ class TransactionGraph:
         return Cuts(position=np.asarray([position], np.int64), label_time=time, event_time=time)
 
 
-def incidence(entity_NR: Ints, num_entities: int) -> tuple[Ints, Ints, SmallInts]:
-    """Slots of every entity: bounds (V + 1,), positions (M,) ascending in each entity, roles (M,).
+def entity_types(snapshot: Snapshot) -> tuple[tuple[str, ...], Ints]:
+    """The types of a snapshot's entities, sorted, and each entity's code among them (V,)."""
+    kinds = snapshot.entities().column("type").combine_chunks()
+    types = tuple(sorted(pc.unique(kinds).to_pylist()))
+    return types, np.asarray(pc.index_in(kinds, value_set=_strings(types)), np.int64)
 
-    An entity that has two roles in one transaction gets one slot, under the earlier role.
+
+def label_columns(labels: LabelEvents, num_transactions: int) -> dict[str, Any]:
+    """The label arrays of a graph, by name."""
+    order = np.lexsort((-labels.origin, labels.known_at, labels.position))
+    bounds = _bounds(labels.position, num_transactions)
+    return {
+        "label_starts": bounds[:-1],
+        "label_stops": bounds[1:],
+        "label_known_at": labels.known_at[order],
+        "label_state": labels.is_fraud[order].astype(np.int8),
+    }
+
+
+def incidence(entity_NR: Ints, num_entities: int) -> Adjacency:
+    """Slots of every entity in any role, its transactions in ascending positions.
+
+    An entity that has two roles in one transaction gets one slot, under the earlier role. The other end is the target
+    seen from the source, and the source seen from any other role.
     """
     roles = entity_NR.shape[1]
     first = entity_NR >= 0
     for role in range(1, roles):
         for earlier in range(role):
             first[:, role] &= entity_NR[:, role] != entity_NR[:, earlier]
-    cells = np.flatnonzero(first.ravel())
-    owner = entity_NR.ravel()[cells]
-    order = np.argsort(owner, kind="stable")  # cells are in sequence order already
-    cells = cells[order]
-    return _bounds(owner, num_entities), cells // roles, (cells % roles).astype(np.int8)
+    cells = np.flatnonzero(first.ravel())  # in the order of the sequence
+    transaction, role_of_cell = cells // roles, (cells % roles).astype(np.int8)
+    side = np.where(role_of_cell == SOURCE, TARGET, SOURCE)
+    return _adjacency(
+        owner=entity_NR.ravel()[cells],
+        transaction=transaction,
+        other=entity_NR[transaction, side],
+        role=role_of_cell,
+        num_entities=num_entities,
+    )
+
+
+def _adjacency(*, owner: Ints, transaction: Ints, other: Ints, role: SmallInts, num_entities: int) -> Adjacency:
+    """Slots in the order of the sequence, sorted by their owner (M,)."""
+    order = np.argsort(owner, kind="stable")
+    bounds = _bounds(owner, num_entities)
+    return Adjacency(
+        starts=bounds[:-1],
+        stops=bounds[1:],
+        transaction=transaction[order],
+        other=other[order],
+        role=role[order],
+    )
 
 
 def _bounds(codes: Ints, num: int) -> Ints:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphml.context import GraphContext
-from graphml.graph import Floats, Ints, TransactionGraph
+from graphml.context import GraphContext, RowEncoder
+from graphml.graph import SOURCE, TARGET, Floats, Ints, TransactionGraph
 from graphml.sampling import recent_slots
-from graphml.scaling import Scaler
 from ingestion.labels import LabelEvents
 
 _SPARE = 1_024
@@ -33,6 +32,7 @@ class GrowingContext(GraphContext):
         self.num_transactions = up_to
         self.num_entities = past.num_entities
         self._depth = depth
+        self._past, self._num_past = past, up_to
         self._label_origin = np.full(len(self.graph), _NO_ORIGIN)
         order = np.lexsort((-labels.origin, labels.known_at))
         order = order[labels.position[order] < up_to]
@@ -61,8 +61,9 @@ class GrowingContext(GraphContext):
         graph.event_time[position] = event_time
         graph.available_at[position] = available_at
         graph.features[position] = features
-        for scaler, table in self._scaled.items():
-            table[position] = scaler(features[None])[0]
+        itself = graph.seeds(np.asarray([position], np.int64))
+        for encoder, table in self._encoded.items():  # an encoder's own inputs stand before it
+            table[position] = encoder.rows(self, itself)[0]
         for role in range(len(entity)):
             if entity[role] >= 0 and entity[role] not in entity[:role]:
                 self._add_slot(int(entity[role]), position, role)
@@ -80,28 +81,45 @@ class GrowingContext(GraphContext):
         graph.label_state[start] = is_fraud
         self._label_origin[position] = origin
 
-    def inputs(self, scaler: Scaler) -> Floats:
-        """All transactions so far through `scaler`; rows of the spare room are zeros."""
-        if scaler not in self._scaled:
-            table = np.zeros_like(self.graph.features)
-            table[: self.num_transactions] = scaler(self.graph.features[: self.num_transactions])
-            self._scaled[scaler] = table
-        return self._scaled[scaler]
+    def inputs(self, encoder: RowEncoder) -> Floats:
+        """All transactions so far through `encoder`; rows of the spare room are zeros.
+
+        Raises ValueError when the encoder looks further back than this graph reaches.
+        """
+        if encoder not in self._encoded:
+            is_late = encoder.depth > 0 and self.num_transactions > self._num_past
+            if is_late or encoder.depth > self._depth:
+                raise ValueError(
+                    f"An encoder that looks at {encoder.depth} earlier transactions is first used after "
+                    f"{self.num_transactions - self._num_past} new ones, in a graph that keeps {self._depth} a party: "
+                    "what it needs may be gone. Ask for its table before the first transaction is added, with a "
+                    "depth that covers it."
+                )
+            known = GraphContext(self._past).encode(encoder, self._num_past)
+            table = np.zeros((len(self.graph), encoder.width), np.float32)
+            table[: self._num_past] = known
+            new = np.arange(self._num_past, self.num_transactions)
+            table[new] = encoder.rows(
+                self, self.graph.seeds(new)
+            )  # what it builds upon is kept before it, by this call
+            self._encoded[encoder] = table
+        return self._encoded[encoder]
 
     def _add_slot(self, entity: int, position: int, role: int) -> None:
         graph, start, stop = self.graph, int(self.graph.starts[entity]), int(self.graph.stops[entity])
         if stop - start == self._depth:
-            for slots in (graph.incident, graph.incident_role):
+            for slots in (graph.incident, graph.incident_role, graph.incident_other):
                 slots[start : stop - 1] = slots[start + 1 : stop].copy()
             stop -= 1
         graph.incident[stop] = position
         graph.incident_role[stop] = role
+        graph.incident_other[stop] = graph.entity[position, TARGET if role == SOURCE else SOURCE]
         graph.stops[entity] = stop + 1
 
     def _more_transactions(self) -> None:
         graph, spare = self.graph, len(self.graph)
         self._label_origin = _grown(self._label_origin, spare, _NO_ORIGIN)
-        self._scaled = {scaler: _grown(table, spare) for scaler, table in self._scaled.items()}
+        self._encoded = {encoder: _grown(table, spare) for encoder, table in self._encoded.items()}
         starts = np.arange(2 * spare)
         stops = starts.copy()
         stops[:spare] = graph.label_stops
@@ -129,6 +147,7 @@ class GrowingContext(GraphContext):
             stops=stops,
             incident=_grown(graph.incident, spare * self._depth),
             incident_role=_grown(graph.incident_role, spare * self._depth),
+            incident_other=_grown(graph.incident_other, spare * self._depth),
         )
 
 
@@ -143,7 +162,9 @@ def _with_room(past: TransactionGraph, up_to: int, depth: int) -> TransactionGra
     place = np.repeat(np.arange(entities) * depth, counts) + within
     incident = np.zeros((entities + _SPARE) * depth, np.int64)
     incident_role = np.zeros((entities + _SPARE) * depth, np.int8)
+    incident_other = np.zeros((entities + _SPARE) * depth, np.int64)
     incident[place], incident_role[place] = past.incident[slots], past.incident_role[slots]
+    incident_other[place] = past.incident_other[slots]
     starts = np.arange(entities + _SPARE) * depth
     stops = starts.copy()
     stops[:entities] += counts
@@ -159,6 +180,7 @@ def _with_room(past: TransactionGraph, up_to: int, depth: int) -> TransactionGra
         stops=stops,
         incident=incident,
         incident_role=incident_role,
+        incident_other=incident_other,
         label_starts=label_starts,
         label_stops=label_starts.copy(),
         label_known_at=np.zeros(up_to + _SPARE, np.int64),

@@ -3,7 +3,7 @@
 models/model-<12 hex>/
   manifest.json                    id, snapshot id, served row, files with SHA-256
   config.json                      spec, roles, types, alert party, windows, training settings, code version
-  logistic.json  xgboost.trees.json  xgboost_neighbors.trees.json + .json  graphsage.safetensors + .json
+  logistic.json  xgboost.trees.json  xgboost_neighbors.trees.json + .json  graphsage.safetensors + .json (by network)
   calibration.json                 by row: sigmoid or steps, and the threshold in logits and as a probability
   judged.parquet                   ids, outcomes and every row's scores in validation and test
   metrics.json                     ladder with intervals, curves, reliability, training history
@@ -26,13 +26,14 @@ from graphml.calibration import Calibration
 from graphml.context import GraphContext
 from graphml.errors import ModelMismatch
 from graphml.graph import Floats, Ints, Seeds, TransactionGraph
-from graphml.sage_row import SageRow
+from graphml.graph_row import GraphRow
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Windows
 from ingestion.artifacts import verify
 from ingestion.features.spec import FeatureSpec
 
-ROWS = ("logistic", "xgboost", "xgboost_neighbors", "graphsage")
+#: Rows that every model has; after them come the networks of its settings.
+BASELINES = ("logistic", "xgboost", "xgboost_neighbors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +78,17 @@ class Model:
         """Verify every file against the manifest, then open. Raises `ArtifactError` when one differs."""
         manifest = verify(path, expected_digest=expected_digest)
         policies = orjson.loads((path / "calibration.json").read_bytes())
+        config = orjson.loads((path / "config.json").read_bytes())
         scorers: dict[str, Scorer] = {
             "logistic": LogisticRow.load(path),
             "xgboost": TreeRow.load(path, "xgboost"),
             "xgboost_neighbors": TreeRow.load(path, "xgboost_neighbors"),
-            "graphsage": SageRow.load(path),
         }
+        scorers |= {name: GraphRow.load(path, name) for name in _networks(config)}
         return cls(
             path=path,
             manifest=manifest,
-            config=orjson.loads((path / "config.json").read_bytes()),
+            config=config,
             metrics=orjson.loads((path / "metrics.json").read_bytes()),
             scorers=scorers,
             policies={name: RowPolicy.from_dict(data) for name, data in policies.items()},
@@ -126,7 +128,8 @@ class Model:
     def largest_fanout(self) -> int:
         """Most recent transactions of a party that any row looks at."""
         config = self.config["training"]
-        return int(max(*config["graphsage"]["fanouts"], *config["neighbors"]["fanouts"]))
+        fanouts = [fanout for network in config["networks"] for fanout in network["fanouts"]]
+        return int(max(*fanouts, *config["neighbors"]["fanouts"]))
 
     def score_positions(self, context: GraphContext, positions: Ints, row: str | None = None) -> Doubles:
         """Logits (n,) float64 of transactions of the context's graph, each as of its own place in the sequence."""
@@ -142,14 +145,16 @@ class Model:
         return self._policy(row).calibration(logits)
 
     def embed_entities(self, context: GraphContext, entity_ids: Ints, cut_position: int) -> NDArray[np.float32]:
-        """(n, D) float32 states of length 1 from the last layer of GraphSAGE, whichever row is served.
+        """(n, D) float32 states of length 1 from the last layer of the first network, whichever row is served.
 
         They see the first `cut_position` transactions and the labels known when the last of them became available.
         """
         self.require(context.graph)
-        sage = self.scorers["graphsage"]
-        assert isinstance(sage, SageRow), "the row named graphsage is a SageRow"
-        vectors: Floats = sage.embed(context, np.asarray(entity_ids, np.int64), context.graph.cut_after(cut_position))
+        network = self.scorers[_networks(self.config)[0]]
+        assert isinstance(network, GraphRow), "networks are graph rows"
+        vectors: Floats = network.embed(
+            context, np.asarray(entity_ids, np.int64), context.graph.cut_after(cut_position)
+        )
         return vectors
 
     def require(self, graph: TransactionGraph) -> None:
@@ -182,3 +187,7 @@ class Model:
         if name not in self.scorers:
             raise ValueError(f"{name!r} is not a row of {self.id}; it has {', '.join(self.scorers)}")
         return name
+
+
+def _networks(config: dict[str, Any]) -> list[str]:
+    return [str(network["network"]) for network in config["training"]["networks"]]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.graph import Floats, Ints, Seeds, SmallInts, TransactionGraph
-from graphml.sampling import known_labels, other_ends, recent_slots
+from graphml.sampling import known_labels, recent_slots
 from ingestion.compiled import jit
 from ingestion.features.spec import FeatureSpec
 
@@ -85,7 +85,7 @@ def _aggregate_part(graph: TransactionGraph, seeds: Seeds, part: slice, config: 
         offsets, slots = recent_slots(
             graph.starts, graph.stops, graph.incident, entity_SR[:, role].copy(), cut, config.fanouts[0]
         )
-        ends = other_ends(slots, graph.incident, graph.incident_role, graph.entity)
+        ends = graph.incident_other[slots]
         means = _bag(graph, offsets, slots, label_time, config)
         near.append(means)
         partner = entity_SR[:, 1 if role == 0 else 0].copy()

@@ -27,12 +27,13 @@ def rewire(graph: TransactionGraph, *, seed: int) -> TransactionGraph:
         in_order = present[np.argsort(group, kind="stable")]
         dealt = present[np.lexsort((rng.random(len(present)), group))]
         entity[dealt, role] = graph.entity[in_order, role]
-    bounds, incident, incident_role = incidence(entity, graph.num_entities)
+    slots = incidence(entity, graph.num_entities)
     return replace(
         graph,
         entity=entity,
-        starts=bounds[:-1],
-        stops=bounds[1:],
-        incident=incident,
-        incident_role=incident_role,
+        starts=slots.starts,
+        stops=slots.stops,
+        incident=slots.transaction,
+        incident_role=slots.role,
+        incident_other=slots.other,
     )

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphml.graph import Floats
+from graphml.context import GraphContext
+from graphml.graph import Floats, Seeds
 
 #: As many deviations out as a linear model or a network is shown. Wide, because the known fraud rate of a bad party
 #: lies far out: 8 cost logistic regression 0.05 of average precision on the Handbook's weeks.
@@ -46,6 +47,20 @@ class Scaler:
         values = _compressed(features) if self.compress else features.astype(np.float64)
         scaled = (values - np.asarray(self.mean)) / np.asarray(self.deviation)
         return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return len(self.mean)
+
+    @property
+    def depth(self) -> int:
+        """See `RowEncoder`."""
+        return 0
+
+    def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
+        """See `RowEncoder`."""
+        return self(seeds.features)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; an infinite deviation (a constant column) is stored as null."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.errors import TooLittleData
-from graphml.graph import Ints, TransactionGraph
+from graphml.graph import Ints, Seeds, TransactionGraph
 from graphml.sampling import known_labels
 from ingestion.contracts import MICROSECONDS_PER_DAY, moment
 from ingestion.labels import UNKNOWN
@@ -108,6 +108,14 @@ class Task:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def seeds(self, graph: TransactionGraph, rows: Ints) -> Seeds:
+        """Some of the task's transactions as seeds."""
+        return graph.seeds(self.positions[rows])
+
+    def seen(self, graph: TransactionGraph) -> Ints:
+        """Positions of the task's own rows: what scalers are fitted on."""
+        return self.positions
 
 
 def window_task(

@@ -21,6 +21,7 @@ from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
+from graphml.graph_training import GraphRun, GraphTraining, fit_graph
 from graphml.judged import Judged
 from graphml.ladder import (
     Ladder,
@@ -34,7 +35,6 @@ from graphml.ladder import (
 from graphml.model import Model, RowPolicy
 from graphml.neighbors import NeighborConfig
 from graphml.rewire import rewire
-from graphml.sage_training import SageRun, SageTraining, fit_sage
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Tasks, Windows, plan_windows
 from graphml.trainer_config import TrainerConfig
@@ -45,7 +45,7 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 
 Progress = Callable[[str, float], None]
-SHUFFLED = "graphsage_shuffled"
+_SHUFFLED = "_shuffled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class TrainConfig:
     seed: int
     trees: TreeConfig
     neighbors: NeighborConfig
-    graphsage: SageTraining
+    networks: tuple[GraphTraining, ...]
 
     @classmethod
     def of(cls, settings: Settings, snapshot: Snapshot, *, seed: int | None = None) -> TrainConfig:
@@ -72,8 +72,13 @@ class TrainConfig:
             seed=chosen,
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
-            graphsage=SageTraining(
-                fanouts=train.fanouts, trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision="fp32")
+            networks=tuple(
+                GraphTraining(
+                    network=network,
+                    fanouts=train.fanouts,
+                    trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision=train.precision),
+                )
+                for network in train.networks
             ),
         )
 
@@ -222,21 +227,30 @@ def _fit_baselines(prepared: _Prepared) -> list[_FittedRow]:
 
 
 def _fit_networks(prepared: _Prepared) -> list[_FittedRow]:
+    """Each network, and the same on shuffled edges."""
     context = prepared.context
-    sage = _fit_sage(prepared, context, "graphsage")
-    rows = [_fitted(prepared, context, sage.row, history=sage.history)]
     shuffled = GraphContext(rewire(context.graph, seed=prepared.config.seed))
-    control = _fit_sage(prepared, shuffled, SHUFFLED)
-    rows.append(_fitted(prepared, shuffled, control.row, name=SHUFFLED, history=control.history))
+    rows = []
+    for config in prepared.config.networks:
+        run = _fit_network(prepared, context, config, config.network)
+        rows.append(_fitted(prepared, context, run.row, history=run.history))
+        name = shuffled_name(config.network)
+        control = _fit_network(prepared, shuffled, config, name)
+        rows.append(_fitted(prepared, shuffled, control.row, name=name, history=control.history))
     return rows
 
 
-def _fit_sage(prepared: _Prepared, context: GraphContext, stage: str) -> SageRun:
-    return fit_sage(
+def shuffled_name(network: str) -> str:
+    """Name of the row that is trained and judged on shuffled edges."""
+    return network + _SHUFFLED
+
+
+def _fit_network(prepared: _Prepared, context: GraphContext, config: GraphTraining, stage: str) -> GraphRun:
+    return fit_graph(
         context,
         prepared.tasks.train,
         prepared.tasks.validation,
-        prepared.config.graphsage,
+        config,
         checkpoint=prepared.checkpoints / f"{stage}.safetensors",
         progress=lambda _, fraction: prepared.progress(stage, fraction),
     )

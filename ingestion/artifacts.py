@@ -96,11 +96,11 @@ def staging(parent: Path, *, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point: str) -> Path:
+def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point: str | None = None) -> Path:
     """Seal a staged folder with its manifest and rename it to `target`; an existing equal id is kept.
 
     `manifest` must hold `id` (the name of `target`); `files` is filled in here. `fail_point` is the prefix of
-    the two fail points around the rename, e.g. `snapshot`.
+    the two fail points around the rename, e.g. `snapshot`; a cache that can be made again needs none.
     """
     assert manifest["id"] == target.name, "an artefact's folder is named by its id"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -117,7 +117,8 @@ def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point:
         if path.is_dir():
             _fsync_folder(path)
     _fsync_folder(folder)
-    failpoint(f"{fail_point}.before_publish")
+    if fail_point is not None:
+        failpoint(f"{fail_point}.before_publish")
     if target.exists():
         try:
             verify(target)
@@ -128,7 +129,8 @@ def publish(folder: Path, target: Path, manifest: dict[str, Any], *, fail_point:
     if not target.exists():
         folder.rename(target)
     _fsync_folder(target.parent)
-    failpoint(f"{fail_point}.after_publish")
+    if fail_point is not None:
+        failpoint(f"{fail_point}.after_publish")
     return target
 
 

@@ -54,6 +54,12 @@ class TrainSettings(_Section):
     test_days: int = Field(7, ge=1)
     alert_budget: float = Field(0.01, gt=0, lt=1, description="Share of transactions that may raise an alert")
     seed: int = 0
+    networks: tuple[Literal["graphsage", "gat", "relational_graphsage", "relational_gat"], ...] = Field(
+        ("graphsage",), min_length=1, description="Graph networks of the ladder; the first one makes embeddings"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Autocast of the networks; auto measures whether bf16 is faster here"
+    )
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
     fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8), description="Newest transactions that a party's state is made of, and those of each party behind them"

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from graphml.block import Block
-from graphml.nn.head import TransactionHead
 from graphml.nn.network_config import NetworkConfig
-from graphml.nn.sage import GraphSage, SageConfig
 from graphml.nn.stack import RelationalBlock
 from graphml.torch_first import torch
 
@@ -38,27 +36,5 @@ class GraphClassifier(nn.Module):
     ) -> torch.Tensor:
         """See the class; `type_U` and `features_NF` as in `GraphStack.forward`."""
         h_DH = self.network(hops, type_U, features_NF)
-        logits: torch.Tensor = self.head(h_DH, index_SR, x_SK)
-        return logits
-
-
-class SageClassifier(nn.Module):
-    """Blocks, (S, R) indices of the seeds' parties and (S, K) inputs of the seeds -> logits (S,)."""
-
-    def __init__(self, config: SageConfig, num_inputs: int) -> None:
-        super().__init__()
-        self.sage = GraphSage(config)
-        self.head = TransactionHead(config.width, num_inputs, dropout=config.dropout)
-
-    def forward(
-        self,
-        blocks: Sequence[Block],
-        type_U: torch.Tensor,
-        features_NF: torch.Tensor,
-        index_SR: torch.Tensor,
-        x_SK: torch.Tensor,
-    ) -> torch.Tensor:
-        """See the class; `type_U` and `features_NF` as in `GraphSage.forward`."""
-        h_DH = self.sage(blocks, type_U, features_NF)
         logits: torch.Tensor = self.head(h_DH, index_SR, x_SK)
         return logits

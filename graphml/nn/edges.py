@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from graphml.block import Block, mean_by_target
+from graphml.block import Block
+from graphml.nn.gather import mean_by_target
 from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
 from graphml.nn.segments import segment_mean
 from graphml.nn.time_encoding import TimeConfig, TimeEncoding

@@ -5,7 +5,7 @@ v2: Brody, Alon, Yahav, How Attentive are Graph Attention Networks?, 2022: the o
 depend on the target, which v1 cannot do.
 
 Legend: D targets, U sources, E edges, N transactions, F features, W width of what an edge carries, H width of a
-state, K heads, C channels of a head.
+state, K heads, C channels of a head, V = K C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn.functional import dropout, leaky_relu
 
 from graphml.block import Block
 from graphml.nn.edges import EdgeConfig, EdgeEncoder
+from graphml.nn.gather import from_sources, from_targets
 from graphml.nn.segments import segment_softmax, segment_softmax_with_own, segment_sum
 from graphml.nn.stack import GraphStack, StackConfig
 from graphml.torch_first import torch
@@ -36,12 +37,13 @@ class AdditiveScore(nn.Module):
         self.edge = nn.Linear(edge_width, num_heads, bias=False) if edge_width else None
 
     def forward(
-        self, block: Block, h_DH: torch.Tensor, value_UKC: torch.Tensor, edge_EW: torch.Tensor
+        self, block: Block, h_DH: torch.Tensor, value_UV: torch.Tensor, value_EV: torch.Tensor, edge_EW: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the edges (E, K) and of each target with itself (D, K)."""
+        """Logits of the edges (E, K) and of each target with itself (D, K), from W h of nodes and of edges' sources."""
+        value_UKC = value_UV.unflatten(1, self.source_KC.shape)
         source_UK = (value_UKC * self.source_KC).sum(2)
         target_DK = (value_UKC[: block.num_targets] * self.target_KC).sum(2)
-        logit_EK = source_UK.index_select(0, block.source_E) + target_DK.index_select(0, block.target_E)
+        logit_EK = from_sources(block, source_UK) + from_targets(block, target_DK)
         if self.edge is not None:
             logit_EK = logit_EK + self.edge(edge_EW)
         own_DK = source_UK[: block.num_targets] + target_DK
@@ -49,29 +51,28 @@ class AdditiveScore(nn.Module):
 
 
 class DynamicScore(nn.Module):
-    """v2: score of e = (u, v) is a · LeakyReLU(W_source h_u + W_target h_v + W_edge edge), one a head."""
+    """v2: score of e = (u, v) is a · LeakyReLU(W h_u + W_target h_v + W_edge edge), one a head."""
 
     def __init__(self, in_width: int, num_heads: int, channels: int, edge_width: int, *, slope: float) -> None:
         super().__init__()
         self.slope = slope
-        self.shape = (num_heads, channels)
         self.target = nn.Linear(in_width, num_heads * channels)
         self.edge = nn.Linear(edge_width, num_heads * channels, bias=False) if edge_width else None
         self.vector_KC = nn.Parameter(torch.empty(num_heads, channels))
         nn.init.xavier_normal_(self.vector_KC)
 
     def forward(
-        self, block: Block, h_DH: torch.Tensor, value_UKC: torch.Tensor, edge_EW: torch.Tensor
+        self, block: Block, h_DH: torch.Tensor, value_UV: torch.Tensor, value_EV: torch.Tensor, edge_EW: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the edges (E, K) and of each target with itself (D, K)."""
-        target_DKC = self.target(h_DH).unflatten(1, self.shape)
-        inner_EKC = value_UKC.index_select(0, block.source_E) + target_DKC.index_select(0, block.target_E)
+        """Logits of the edges (E, K) and of each target with itself (D, K), from W h of nodes and of edges' sources."""
+        target_DV: torch.Tensor = self.target(h_DH)
+        inner_EV = value_EV + from_targets(block, target_DV)
         if self.edge is not None:
-            inner_EKC = inner_EKC + self.edge(edge_EW).unflatten(1, self.shape)
-        return self._dot(inner_EKC), self._dot(value_UKC[: block.num_targets] + target_DKC)
+            inner_EV = inner_EV + self.edge(edge_EW)
+        return self._dot(inner_EV), self._dot(value_UV[: block.num_targets] + target_DV)
 
     def _dot(self, inner: torch.Tensor) -> torch.Tensor:
-        return (leaky_relu(inner, self.slope) * self.vector_KC).sum(2)
+        return (leaky_relu(inner, self.slope).unflatten(1, self.vector_KC.shape) * self.vector_KC).sum(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +120,23 @@ class AttentionMessage(nn.Module):
 
     def forward(self, block: Block, h_UH: torch.Tensor, features_NF: torch.Tensor) -> torch.Tensor:
         """One hop; see the class. With `self_loop` the target itself is one of the sources."""
-        value_UH: torch.Tensor = self.value(h_UH)
-        value_UKC = value_UH.unflatten(1, (self.attention.num_heads, -1))
+        h_DH = h_UH[: block.num_targets]
+        value_UV: torch.Tensor = self.value(h_UH)
+        value_EV = from_sources(block, value_UV)
         edge_EW = self.edge(block, features_NF, h_UH.dtype)
-        logit_EK, own_DK = self.score(block, h_UH[: block.num_targets], value_UKC, edge_EW)
-        if not self.attention.self_loop:
-            return self._sum(block, value_UH, edge_EW, segment_softmax(logit_EK, block.offsets_D))
-        share_EK, share_DK = segment_softmax_with_own(logit_EK, own_DK, block.offsets_D)
-        own_DKC = self._dropped(share_DK).unsqueeze(2) * value_UKC[: block.num_targets]
-        return self._sum(block, value_UH, edge_EW, share_EK) + own_DKC.flatten(1)
-
-    def _sum(self, block: Block, value_UH: torch.Tensor, edge_EW: torch.Tensor, share_EK: torch.Tensor) -> torch.Tensor:
-        value_EH = value_UH.index_select(0, block.source_E)
+        logit_EK, own_DK = self.score(block, h_DH, value_UV, value_EV, edge_EW)
         if self.edge_value is not None:
-            value_EH = value_EH + self.edge_value(edge_EW)
-        value_EKC = value_EH.unflatten(1, (self.attention.num_heads, -1))
-        weighted_EKC = self._dropped(share_EK).unsqueeze(2) * value_EKC
-        return segment_sum(weighted_EKC.flatten(1), block.offsets_D)
+            value_EV = value_EV + self.edge_value(edge_EW)
+        if not self.attention.self_loop:
+            share_EK = segment_softmax(logit_EK, block.offsets_D)
+            return segment_sum(self._weighted(share_EK, value_EV), block.offsets_D)
+        share_EK, share_DK = segment_softmax_with_own(logit_EK, own_DK, block.offsets_D)
+        sum_DV = segment_sum(self._weighted(share_EK, value_EV), block.offsets_D)
+        return sum_DV + self._weighted(share_DK, value_UV[: block.num_targets])
 
-    def _dropped(self, share: torch.Tensor) -> torch.Tensor:
-        return dropout(share, self.attention.dropout, self.training)
+    def _weighted(self, share: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        share = dropout(share, self.attention.dropout, self.training)
+        return (share.unsqueeze(2) * value.unflatten(1, (self.attention.num_heads, -1))).flatten(1)
 
 
 class GatLayer(nn.Module):

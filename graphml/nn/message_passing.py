@@ -18,6 +18,7 @@ from torch import nn
 from graphml.block import Block
 from graphml.nn.aggregators import Aggregator, build_aggregator
 from graphml.nn.edges import EdgeConfig, EdgeEncoder
+from graphml.nn.gather import from_sources, from_targets
 from graphml.nn.stack import StackConfig
 from graphml.torch_first import torch
 
@@ -67,14 +68,14 @@ class EdgeMessage(nn.Module):
         if self.carried is not None:
             first = first + self.carried(self.edge(block, features_NF, h_UH.dtype))
         if self.source is not None:
-            first = first + self.source(h_UH).index_select(0, block.source_E)
+            first = first + from_sources(block, self.source(h_UH))
         if self.query is not None:
             if query_DQ is None:
                 raise ValueError(
                     f"The message was built with query_width {self.query_width} and is called without query_DQ; give "
                     "one row a target."
                 )
-            first = first + self.query(query_DQ).index_select(0, block.target_E)
+            first = first + from_targets(block, self.query(query_DQ))
         message: torch.Tensor = self.later(first)
         return message
 

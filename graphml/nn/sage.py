@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from graphml.block import Block, mean_by_target
+from graphml.block import Block
 from graphml.nn.edges import EdgeConfig, EdgeEncoder
+from graphml.nn.gather import mean_by_target
 from graphml.nn.stack import GraphStack, StackConfig
 from graphml.torch_first import torch
 

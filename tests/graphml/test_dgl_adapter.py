@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from graphml.block import Block
-from graphml.dgl_adapter import CausalNeighborSampler, from_dgl_block, seed_loader, to_dgl_block, to_dgl_graph
+from graphml.dgl_adapter import (
+    ANY,
+    CausalNeighborSampler,
+    from_dgl_block,
+    seed_loader,
+    static_loader,
+    to_dgl_block,
+    to_dgl_graph,
+)
 from graphml.nn.sage import SageLayer
-from graphml.sampling import sample_blocks, seed_nodes
+from graphml.sampling import RECENT, Strategy, Uniform, sample_blocks, sample_relational_blocks, seed_nodes
 from graphml.torch_first import torch
 from tests.graphml.cases import random_graph
 
@@ -31,7 +39,7 @@ def same(ours: Block, theirs: Block) -> bool:
 
 def test_the_loader_hands_out_the_sampler_s_blocks() -> None:
     graph, positions, index_SR, sampled = sampled_blocks()
-    (batch,) = list(seed_loader(graph, positions, (5, 3), batch_size=10))
+    (batch,) = list(seed_loader(graph, positions, CausalNeighborSampler(graph, (5, 3)), batch_size=10))
     assert batch[0].tolist() == positions.tolist()
     assert batch[1].tolist() == index_SR.tolist()
     assert all(same(from_dgl_block(block), Block.from_sampled(s)) for block, s in zip(batch[2], sampled, strict=True))
@@ -40,8 +48,63 @@ def test_the_loader_hands_out_the_sampler_s_blocks() -> None:
 def test_the_loader_keeps_order_and_covers_every_seed() -> None:
     graph = random_graph(2)
     positions = np.random.default_rng(0).permutation(len(graph))
-    batches = list(seed_loader(graph, positions, (3, 2), batch_size=16))
+    batches = list(seed_loader(graph, positions, CausalNeighborSampler(graph, (3, 2)), batch_size=16))
     assert torch.cat([batch[0] for batch in batches]).tolist() == positions.tolist()
+
+
+@pytest.mark.parametrize("strategy", [RECENT, Uniform(3)])
+def test_neither_workers_nor_batches_change_what_a_seed_sees(strategy: Strategy) -> None:
+    graph = random_graph(2)
+    positions = np.random.default_rng(0).permutation(len(graph))
+    sampler = CausalNeighborSampler(graph, (3, 2), strategy=strategy)
+
+    def seen(batch_size: int, num_workers: int) -> dict[int, list[list[int]]]:
+        """By seed, the transactions that its parties' edges carry."""
+        found = {}
+        for seeds, index_SR, blocks in seed_loader(
+            graph, positions, sampler, batch_size=batch_size, num_workers=num_workers
+        ):
+            block = from_dgl_block(blocks[-1])
+            edges = [part.tolist() for part in block.transaction_E.tensor_split(block.offsets_D[1:])]
+            for seed, nodes in zip(seeds.tolist(), index_SR.tolist(), strict=True):
+                found[seed] = [edges[node] for node in nodes if node >= 0]
+        return found
+
+    alone = seen(1, 0)
+    assert sorted(alone) == list(range(len(graph)))
+    # with workers DGL deals the seeds out in parts, so that batches come in another order
+    assert alone == seen(16, 0) == seen(16, 2)
+
+
+def test_a_relational_block_has_an_edge_type_a_relation() -> None:
+    graph, positions = random_graph(5), np.asarray([30, 59])
+    relations = graph.relations()
+    sampler = CausalNeighborSampler(graph, (4, 2), relations=relations)
+    ((_, _, blocks),) = list(seed_loader(graph, positions, sampler, batch_size=10))
+    nodes, _ = seed_nodes(graph.entity[positions])
+    hops = sample_relational_blocks(graph, list(relations.values()), nodes, graph.cuts(positions), (4, 2))
+    for block, hop in zip(blocks, hops, strict=True):
+        assert block.etypes == sorted(relations)
+        for relation, sampled in zip(relations, hop, strict=True):
+            assert same(from_dgl_block(block, relation), Block.from_sampled(sampled))
+
+
+def test_fanouts_without_a_neighbor_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 0\)"):
+        CausalNeighborSampler(random_graph(1), (3, 0))
+
+
+def test_a_static_graph_goes_through_dgl_s_own_sampler() -> None:
+    source, target = np.asarray([1, 2, 3, 0, 2]), np.asarray([0, 0, 0, 1, 3])
+    ((inputs, seeds, (block,)),) = list(static_loader(source, target, 4, np.asarray([0, 3]), (-1,), batch_size=4))
+    assert seeds.tolist() == [0, 3]
+    ours = from_dgl_block(block)
+    assert ours.offsets_D.tolist() == [0, 3]
+    assert sorted(inputs[ours.source_E[:3]].tolist()) == [1, 2, 3]
+    assert inputs[ours.source_E[3:]].tolist() == [2]
+    assert ours.edge_EA.shape == (4, 0)
+    ((_, _, (limited,)),) = list(static_loader(source, target, 4, np.asarray([0]), (2,), batch_size=4))
+    assert limited.num_edges() == 2
 
 
 def test_the_sampler_is_a_dgl_sampler_and_edge_ids_are_positions() -> None:
@@ -55,7 +118,7 @@ def test_the_sampler_is_a_dgl_sampler_and_edge_ids_are_positions() -> None:
 
 def test_edges_in_another_order_give_the_same_block() -> None:
     _, _, _, sampled = sampled_blocks()
-    block = to_dgl_block(sampled[0])
+    block = to_dgl_block({ANY: sampled[0]})
     ours = Block.from_sampled(sampled[0])
     source, target = block.edges(order="eid")
     order = torch.arange(len(source)).flip(0)
@@ -74,7 +137,7 @@ def test_edges_in_another_order_give_the_same_block() -> None:
 @pytest.mark.parametrize("layer_number", [0, 1])
 def test_without_edge_features_the_layer_is_dgl_s(layer_number: int) -> None:
     _, _, _, sampled = sampled_blocks(4)
-    block = to_dgl_block(sampled[layer_number])
+    block = to_dgl_block({ANY: sampled[layer_number]})
     torch.manual_seed(0)
     layer = SageLayer(6, 5)
     oracle = dgl.nn.SAGEConv(6, 5, "mean")

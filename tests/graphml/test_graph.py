@@ -26,9 +26,20 @@ def test_a_self_transfer_has_one_slot_under_the_source() -> None:
 
 
 def test_an_entity_without_transactions_has_no_slots() -> None:
-    bounds, incident, _ = incidence(np.asarray([[0, 2]]), 4)
-    assert bounds.tolist() == [0, 1, 1, 2, 2]
-    assert incident.tolist() == [0, 0]
+    found = incidence(np.asarray([[0, 2]]), 4)
+    assert list(zip(found.starts.tolist(), found.stops.tolist(), strict=True)) == [(0, 1), (1, 1), (1, 2), (2, 2)]
+    assert found.transaction.tolist() == [0, 0]
+    assert found.other.tolist() == [2, 0]
+
+
+def test_a_relation_links_one_role_to_another_and_leaves_out_absent_and_self_links() -> None:
+    graph = graph_of([[0, 1, 2], [0, 0, 2], [1, 0, -1], [0, 1, 3]], [1, 2, 3, 4])
+    devices = graph.relations()["source->device"]
+    assert devices.transaction[devices.starts[0] : devices.stops[0]].tolist() == [0, 1, 3]
+    assert devices.other[devices.starts[0] : devices.stops[0]].tolist() == [2, 2, 3]
+    assert devices.starts[1] == devices.stops[1]
+    paid = graph.relation(0, 1)
+    assert paid.transaction[paid.starts[0] : paid.stops[0]].tolist() == [0, 3]
 
 
 def test_labels_of_a_transaction_end_with_the_one_that_wins() -> None:

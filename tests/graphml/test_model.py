@@ -11,10 +11,11 @@ import pytest
 
 from graphml.context import GraphContext
 from graphml.errors import ModelMismatch
-from graphml.model import ROWS, Model
+from graphml.model import Model
+from graphml.training import shuffled_name
 from ingestion.artifacts import MANIFEST
 from ingestion.errors import ArtifactError
-from tests.graphml.trained import Trained
+from tests.graphml.trained import NETWORKS, ROWS, Trained
 
 
 def test_a_batch_of_any_size_gives_the_same_logits(trained: Trained) -> None:
@@ -106,7 +107,7 @@ def test_the_card_says_what_a_reader_must_know(trained: Trained) -> None:
 
 def test_the_metrics_hold_what_the_report_draws(trained: Trained) -> None:
     metrics = trained.model.metrics
-    assert set(metrics["curves"]) == {*ROWS, "graphsage_shuffled"}
+    assert set(metrics["curves"]) == {*ROWS, *(shuffled_name(network) for network in NETWORKS)}
     assert all(len(curve["recall"]) == len(curve["precision"]) > 1 for curve in metrics["curves"].values())
     assert sum(metrics["calibration"]["count"]) == trained.result.ladder.num_transactions
     assert metrics["base_rate"] == trained.result.ladder.base_rate

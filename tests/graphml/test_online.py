@@ -9,10 +9,9 @@ import pytest
 
 from graphml.context import GraphContext
 from graphml.errors import UnknownEntityType
-from graphml.model import ROWS
 from graphml.online import OnlineScorer
 from ingestion.contracts import PartyRef
-from tests.graphml.trained import Replay, Trained
+from tests.graphml.trained import ROWS, Replay, Trained
 
 REPLAYED = 1_200
 

@@ -8,12 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphml import sampling
+from graphml.block import Block
 from graphml.graph import TransactionGraph
-from graphml.sampling import Nodes, sample_block, sample_blocks, seed_nodes
+from graphml.sampling import (
+    RECENT,
+    Nodes,
+    Strategy,
+    Uniform,
+    sample_block,
+    sample_blocks,
+    sample_relational_blocks,
+    seed_nodes,
+)
+from graphml.torch_sampling import TorchSampler
 from ingestion.labels import FRAUD, LEGITIMATE, UNKNOWN
 from tests.graphml.cases import HOUR, graph_of, labels, random_graph
 
-KERNELS = ("before", "recent_slots", "other_ends", "known_labels", "join_nodes", "edge_attributes")
+KERNELS = ("before", "recent_slots", "mixed", "uniform_slots", "known_labels", "join_nodes", "gathered")
 
 
 def oracle_recent(graph: TransactionGraph, entity: int, cut: int, fanout: int) -> list[int]:
@@ -112,22 +123,106 @@ def test_a_late_event_has_a_gap_of_zero() -> None:
     assert len(graph) == 60
 
 
+@pytest.mark.parametrize("strategy", [RECENT, Uniform(7)])
 @pytest.mark.parametrize("seed", range(5))
-def test_plain_python_gives_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_python_gives_the_same(seed: int, strategy: Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = random_graph(seed)
     positions = np.asarray([30, 59, 45])
     nodes, _ = seed_nodes(graph.entity[positions])
-    compiled = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3))
+    compiled = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3), strategy)
     for name in KERNELS:
         kernel = getattr(sampling, name)
         monkeypatch.setattr(sampling, name, kernel.py_func)
-    plain = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3))
+    plain = sample_blocks(graph, nodes, graph.cuts(positions), (4, 3), strategy)
     for ours, theirs in zip(compiled, plain, strict=True):
         assert ours.offsets.tolist() == theirs.offsets.tolist()
         assert ours.transaction.tolist() == theirs.transaction.tolist()
         assert ours.source.tolist() == theirs.source.tolist()
         assert ours.sources.entity.tolist() == theirs.sources.entity.tolist()
+        assert ours.gap.tobytes() == theirs.gap.tobytes()
         assert ours.edge.tobytes() == theirs.edge.tobytes()
+
+
+def same_blocks(ours: Block, theirs: Block) -> bool:
+    """Whether every tensor of two blocks is the same, bit for bit."""
+    names = ("offsets_D", "source_E", "transaction_E", "gap_E", "edge_EA")
+    return ours.num_sources == theirs.num_sources and all(
+        getattr(ours, name).numpy().tobytes() == getattr(theirs, name).numpy().tobytes() for name in names
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), fanout=st.integers(1, 6), uniform=st.booleans(), relational=st.booleans())
+def test_torch_gives_the_same_blocks(seed: int, fanout: int, uniform: bool, relational: bool) -> None:
+    graph = random_graph(seed)
+    positions = np.random.default_rng(seed).integers(0, len(graph), 6)
+    nodes, _ = seed_nodes(graph.entity[positions])
+    strategy: Strategy = Uniform(seed) if uniform else RECENT
+    relations = list(graph.relations().values()) if relational else [graph.adjacency]
+    ours = sample_relational_blocks(graph, relations, nodes, graph.cuts(positions), (fanout, 3), strategy)
+    hops = TorchSampler(graph, relations=relations).sample(nodes, graph.cuts(positions), (fanout, 3), strategy)
+    for hop, theirs in zip(ours, hops, strict=True):
+        assert hop[0].sources.entity.tolist() == theirs.sources.entity.tolist()
+        assert hop[0].sources.cut.tolist() == theirs.sources.cut.tolist()
+        assert all(
+            same_blocks(Block.from_sampled(block), other) for block, other in zip(hop, theirs.blocks, strict=True)
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), fanout=st.integers(1, 5))
+def test_a_relation_s_hop_is_what_a_scan_of_everything_finds(seed: int, fanout: int) -> None:
+    graph = random_graph(seed)
+    positions = np.random.default_rng(seed).integers(0, len(graph), 5)
+    nodes, _ = seed_nodes(graph.entity[positions])
+    relations = graph.relations()
+    assert list(relations) == ["source->target", "target->source", "source->device", "device->source"]
+    ((*blocks,),) = sample_relational_blocks(graph, list(relations.values()), nodes, graph.cuts(positions), (fanout,))
+    for (role, other), block in zip(((0, 1), (1, 0), (0, 2), (2, 0)), blocks, strict=True):
+        for node in range(len(nodes)):
+            entity, cut = int(nodes.entity[node]), int(positions[nodes.cut[node]])
+            linked = [
+                e for e in range(cut) if graph.entity[e, role] == entity and graph.entity[e, other] not in (-1, entity)
+            ][-fanout:]
+            edges = slice(block.offsets[node], block.offsets[node + 1])
+            assert block.transaction[edges].tolist() == linked
+            assert block.sources.entity[block.source[edges]].tolist() == graph.entity[linked, other].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), fanout=st.integers(1, 5))
+def test_uniform_draws_are_different_earlier_and_hang_on_nothing_but_seed_entity_and_cut(
+    seed: int, fanout: int
+) -> None:
+    graph = random_graph(seed)
+    positions = np.random.default_rng(seed).integers(0, len(graph), 6)
+    nodes, _ = seed_nodes(graph.entity[positions])
+    block = sample_block(graph, nodes, graph.cuts(positions), fanout, Uniform(seed))
+    for node in range(len(nodes)):
+        entity, cut = int(nodes.entity[node]), int(positions[nodes.cut[node]])
+        everything = oracle_recent(graph, entity, cut, 10_000)
+        drawn = block.transaction[block.offsets[node] : block.offsets[node + 1]].tolist()
+        assert len(drawn) == min(fanout, len(everything))
+        assert drawn == sorted(set(drawn))
+        assert set(drawn) <= set(everything)
+        alone = sample_block(
+            graph,
+            Nodes(entity=np.asarray([entity]), cut=np.asarray([0])),
+            graph.cuts(np.asarray([cut])),
+            fanout,
+            Uniform(seed),
+        )
+        assert alone.transaction.tolist() == drawn
+
+
+def test_every_neighbor_is_drawn_equally_often() -> None:
+    graph = graph_of([[0, 1]] * 11, list(range(1, 12)))
+    counts = np.zeros(10)
+    nodes = Nodes(entity=np.asarray([0]), cut=np.asarray([0]))
+    for seed in range(4_000):
+        counts[sample_block(graph, nodes, graph.cuts(np.asarray([10])), 3, Uniform(seed)).transaction] += 1
+    # 4,000 draws of 3 out of 10: 1,200 each, with a standard deviation of 29
+    assert np.abs(counts - 1_200).max() < 4 * 29
 
 
 def test_an_absent_party_has_no_neighbors() -> None:

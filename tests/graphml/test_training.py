@@ -15,14 +15,14 @@ import pytest
 from graphml.context import GraphContext
 from graphml.errors import TooLittleData
 from graphml.evaluation import average_precision
-from graphml.model import ROWS, Model
-from graphml.training import SHUFFLED, train
+from graphml.model import BASELINES, Model
+from graphml.training import shuffled_name, train
 from ingestion.artifacts import MANIFEST, digest
 from ingestion.failpoints import LOG_VARIABLE, VARIABLE
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
-from tests.graphml.trained import Trained, train_small
+from tests.graphml.trained import NETWORKS, ROWS, Trained, train_small
 
 TRAIN = """
 import sys
@@ -37,7 +37,10 @@ print(result.model_id, result.reused)
 
 def test_the_ladder_has_every_row_on_the_same_window(trained: Trained) -> None:
     ladder = trained.result.ladder
-    assert [row.name for row in ladder.rows] == [*ROWS, SHUFFLED]
+    assert [row.name for row in ladder.rows] == [
+        *BASELINES,
+        *(name for network in NETWORKS for name in (network, shuffled_name(network))),
+    ]
     assert [row.is_servable for row in ladder.rows] == [True] * 4 + [False]
     assert ladder.served in ROWS
     assert ladder.base_rate == ladder.num_frauds / ladder.num_transactions

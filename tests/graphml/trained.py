@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graphml.graph import TransactionGraph
-from graphml.model import Model
+from graphml.model import BASELINES, Model
 from graphml.online import OnlineEvent, OnlineScorer
 from graphml.training import TrainResult, train
 from ingestion.contracts import PartyRef
@@ -18,6 +18,9 @@ from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
 
 NUM_ROWS = 4_000
+NETWORKS = ("graphsage", "gat", "relational_gat")
+#: Rows that can be served.
+ROWS = (*BASELINES, *NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def train_small(workspace: Workspace, *, num_rows: int = NUM_ROWS, seed: int = 5
     """Build the snapshot and train one epoch."""
     rows, labels = random_rows(num_rows, seed=seed, fraud_rate=0.03)
     snapshot = build_snapshot(workspace, rows, labels=labels)
-    result = train(workspace, snapshot, workspace.settings(train={"epochs": 1}))
+    result = train(workspace, snapshot, workspace.settings(train={"epochs": 1, "networks": NETWORKS}))
     return Trained(
         workspace=workspace,
         snapshot=snapshot,

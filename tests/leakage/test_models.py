@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
 from graphml.graph import Cuts, Ints, TransactionGraph
-from graphml.model import ROWS
+from graphml.graph_training import GraphTraining, fit_graph
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
 from graphml.online import known_by
-from graphml.sage_training import SageTraining, fit_sage
 from graphml.sampling import sample_blocks, seed_nodes
 from graphml.tasks import window_task
 from graphml.trainer_config import TrainerConfig
@@ -31,7 +30,7 @@ from ingestion.labels import LabelEvents
 from ingestion.workspace import Workspace
 from tests.builders import START, Row, build_snapshot, random_rows
 from tests.graphml.cases import random_graph
-from tests.graphml.trained import Trained, shared_training
+from tests.graphml.trained import NETWORKS, ROWS, Trained, shared_training
 
 AGGREGATES = NeighborConfig(averaged=(0, 2), amount=0, fanouts=(5, 3))
 
@@ -142,7 +141,7 @@ def test_scores_do_not_see_the_future(trained: Trained, row: str) -> None:
     assert np.abs(deleted - before).max() <= 1e-6
 
 
-@pytest.mark.parametrize("row", ["xgboost_neighbors", "graphsage"])
+@pytest.mark.parametrize("row", ["xgboost_neighbors", *NETWORKS])
 def test_a_planted_leak_trips_the_perturbation_of_scores(trained: Trained, row: str) -> None:
     graph, t = LeakyGraph(**vars(trained.graph)), 3_000
     positions = np.arange(t - 400, t)
@@ -188,7 +187,7 @@ def learned_precision(
         window_task(graph, start=START + a * DAY, end=START + b * DAY, targets_at=START + c * DAY, delay_days=7)
         for a, b, c in ((7, 35, 42), (42, 60, 70))
     )
-    config = SageTraining(
+    config = GraphTraining(
         width=32,
         fanouts=(8, 4),
         seeds_per_epoch=2_000,
@@ -196,7 +195,7 @@ def learned_precision(
         negatives=10,
         trainer=TrainerConfig(epochs=4, batch_size=64, learning_rate=3e-3, precision="fp32"),
     )
-    row = fit_sage(GraphContext(graph), train, None, config).row
+    row = fit_graph(GraphContext(graph), train, None, config).row
     return average_precision(test.is_fraud, row.logits(GraphContext(graph), graph.seeds(test.positions))), test.is_fraud
 
 

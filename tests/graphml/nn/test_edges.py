@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from graphml.block import Block
 from graphml.nn.edges import EdgeConfig, EdgeEncoder
@@ -44,6 +44,7 @@ PLAIN_EDGE = EdgeConfig(num_features=NUM_FEATURES, num_attributes=NUM_ATTRIBUTES
 
 
 @pytest.mark.parametrize("config", [RICH_EDGE, PLAIN_EDGE, BARE_EDGE], ids=["rich", "plain", "bare"])
+@settings(deadline=None)
 @given(block=blocks())
 def test_the_mean_is_the_mean_of_the_code(config: EdgeConfig, block: Block) -> None:
     encoder = EdgeEncoder(config).double()

@@ -135,6 +135,22 @@ def test_the_same_twice_and_after_saving(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_in_deterministic_mode_gradients_are_the_same_twice(name: str) -> None:
+    block = random_block(9, num_edges=40)
+    inputs = random_inputs(9, block, WIDTH)
+    found = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(2):
+            layer = build(name)
+            layer(block, *inputs).square().sum().backward()
+            found.append(torch.cat([parameter.grad.flatten() for parameter in layer.parameters()]))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_what_an_edge_carries_is_read(name: str) -> None:
     block, layer = random_block(5), build(name)
     h, features = random_inputs(5, block, WIDTH)

@@ -153,8 +153,8 @@ def test_only_v2_may_rank_the_edges_of_two_targets_differently() -> None:
             attention = AttentionConfig(num_heads=1, dynamic=dynamic)
             message = AttentionMessage(3, 8, edge=BARE_EDGE, attention=attention)
             h = torch.randn(6, 3)
-            value = message.value(h).unflatten(1, (1, -1))
-            logit, _ = message.score(block, h[:2], value, torch.empty(8, 0))
+            value = message.value(h)
+            logit, _ = message.score(block, h[:2], value, value[block.source_E], torch.empty(8, 0))
             best.append(bool(logit[:4].argmax() == logit[4:].argmax()))
         found[dynamic] = all(best)
     assert found == {False: True, True: False}

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphml.evaluation import average_precision
@@ -50,6 +50,7 @@ def test_the_outermost_bins_are_halved_while_rows_are_left_beyond() -> None:
     assert edges == (0.0, *(num * share for share in shares), float(num))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=60), st.integers(1, 20))
 def test_the_code_grows_with_the_value_within_0_and_1(values: list[float], num_bins: int) -> None:
     bins = PiecewiseBins.fit(np.asarray(values, np.float32)[:, None], num_bins=num_bins)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import given, settings
+
 from graphml.block import Block
 from graphml.nn.edges import EdgeConfig
 from graphml.nn.sage import GraphSage, SageConfig, SageLayer
 from graphml.torch_first import torch
+from tests.graphml.nn.cases import blocks, random_inputs
+
+import dgl  # isort: skip
 
 
 def small_block() -> Block:
@@ -33,6 +38,25 @@ def test_the_message_is_the_mean_of_state_features_and_attributes() -> None:
     out = layer(small_block(), h, features)
     assert out[0].item() == 100 * 1 + 1 * (2 + 6) / 2 + 10 * (7 + 5) / 2 + 1000 * (1 + 3) / 2 + 0.5
     assert out[1].item() == 100 * 2 + 0.5  # no edges: no message
+
+
+@settings(max_examples=25, deadline=None)
+@given(block=blocks())
+def test_parity_with_dgl(block: Block) -> None:
+    torch.manual_seed(0)
+    layer = SageLayer(5, 6).double()
+    oracle = dgl.nn.SAGEConv(5, 6, "mean").double()
+    with torch.no_grad():
+        oracle.fc_self.weight.copy_(layer.own.weight)
+        oracle.fc_neigh.weight.copy_(layer.message.weight)
+        oracle.fc_self.bias.copy_(layer.message.bias)
+    edges = (block.source_E, block.target_E)
+    graph = dgl.create_block(edges, num_src_nodes=block.num_sources, num_dst_nodes=block.num_targets)
+    h = random_inputs(0, block, 5)[0].requires_grad_()
+    ours, theirs = layer(block, h, torch.empty(0, 0)), oracle(graph, (h, h[: block.num_targets]))
+    assert torch.allclose(ours, theirs, atol=1e-12)
+    gradients = [torch.autograd.grad(out.square().sum(), h)[0] for out in (ours, theirs)]
+    assert torch.allclose(*gradients, atol=1e-12)
 
 
 def test_the_order_of_edges_does_not_matter() -> None:

@@ -16,6 +16,7 @@ from graphml.nn.segments import (
     segment_softmax,
     segment_softmax_with_own,
     segment_sum,
+    spread,
     target_of_edges,
 )
 from graphml.torch_first import torch
@@ -47,6 +48,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
+@settings(deadline=None)
 @given(block=blocks())
 def test_a_reduction_is_the_loop_over_targets(name: str, block: Block) -> None:
     reduce, of_rows = REDUCTIONS[name]
@@ -58,6 +60,7 @@ def test_a_reduction_is_the_loop_over_targets(name: str, block: Block) -> None:
         assert torch.allclose(result[target], expected, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(block=blocks())
 def test_a_softmax_is_the_loop_over_targets(block: Block) -> None:
     logits = 3 * values_of(block)
@@ -67,6 +70,7 @@ def test_a_softmax_is_the_loop_over_targets(block: Block) -> None:
         assert torch.allclose(shares[mine], torch.softmax(logits[mine], 0), atol=1e-12)
 
 
+@settings(deadline=None)
 @given(block=blocks())
 def test_a_softmax_with_own_is_the_loop_over_targets(block: Block) -> None:
     logits, own = 3 * values_of(block), torch.randn(block.num_targets, 2, dtype=torch.float64)
@@ -86,15 +90,23 @@ def test_large_logits_do_not_overflow() -> None:
     assert torch.allclose(own, torch.tensor([[1 / 3], [1.0], [1.0], [1.0]]))
 
 
+@settings(deadline=None)
+@given(block=blocks())
+def test_spread_reads_the_row_of_the_target(block: Block) -> None:
+    rows = torch.arange(block.num_targets, dtype=torch.float64)[:, None].requires_grad_()
+    assert spread(rows, block.offsets_D, block.num_edges)[:, 0].tolist() == block.target_E.tolist()
+    assert torch.autograd.gradcheck(lambda x: spread(x, block.offsets_D, block.num_edges), (rows,))
+
+
 @pytest.mark.parametrize("operation", [segment_sum, segment_mean, segment_max, segment_softmax])
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 @given(block=blocks())
 def test_gradients(operation: Reduction, block: Block) -> None:
     values = values_of(block).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: operation(x, block.offsets_D), (values,))
 
 
-@settings(max_examples=15)
+@settings(deadline=None, max_examples=15)
 @given(block=blocks(), seed=st.integers(0, 100))
 def test_gradients_of_the_softmax_with_own(block: Block, seed: int) -> None:
     values = values_of(block, seed).requires_grad_()

@@ -8,16 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphml import sage_training
+from graphml import graph_training
 from graphml.context import GraphContext
+from graphml.evaluation import average_precision
+from graphml.graph import Cuts
+from graphml.graph_training import GraphTraining, epoch_rows, fit_graph, kept_share
 from graphml.losses import Loss
-from graphml.sage_training import SageTraining, epoch_positions, fit_sage, kept_share
+from graphml.networks import NETWORKS
+from graphml.node_tasks import NodeTask
 from graphml.tasks import Task
+from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
 from tests.graphml.cases import random_graph
+from tests.graphml.graph_ranks import train_double, train_graph_on_rank
 
 TRAINER = TrainerConfig(epochs=4, patience=9, batch_size=16, precision="fp32")
-CONFIG = SageTraining(trainer=TRAINER, seeds_per_epoch=60, negatives=2, width=8)
+CONFIG = GraphTraining(trainer=TRAINER, seeds_per_epoch=60, negatives=2, width=8)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def weights(run) -> dict[str, bytes]:
 
 
 def test_the_same_seed_gives_the_same_weights(context: GraphContext, tasks) -> None:
-    first, second = (fit_sage(context, *tasks, CONFIG) for _ in range(2))
+    first, second = (fit_graph(context, *tasks, CONFIG) for _ in range(2))
     assert weights(first) == weights(second)
     assert first.history == second.history
 
@@ -55,9 +61,9 @@ def test_killed_after_any_epoch_it_resumes_to_the_same_weights(
 
     checkpoint = tmp_path / "graphsage.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint, progress=kill)
-    resumed = fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint)
-    clean = fit_sage(context, *tasks, CONFIG)
+        fit_graph(context, *tasks, CONFIG, checkpoint=checkpoint, progress=kill)
+    resumed = fit_graph(context, *tasks, CONFIG, checkpoint=checkpoint)
+    clean = fit_graph(context, *tasks, CONFIG)
     assert weights(resumed) == weights(clean)
     assert resumed.history == clean.history
 
@@ -65,44 +71,44 @@ def test_killed_after_any_epoch_it_resumes_to_the_same_weights(
 def test_a_damaged_checkpoint_only_costs_time(context: GraphContext, tasks, tmp_path: Path) -> None:
     checkpoint = tmp_path / "graphsage.safetensors"
     checkpoint.write_bytes(b"not a checkpoint")
-    assert weights(fit_sage(context, *tasks, CONFIG, checkpoint=checkpoint)) == weights(
-        fit_sage(context, *tasks, CONFIG)
+    assert weights(fit_graph(context, *tasks, CONFIG, checkpoint=checkpoint)) == weights(
+        fit_graph(context, *tasks, CONFIG)
     )
 
 
 def test_an_epoch_holds_every_fraud_in_every_pass_and_fresh_negatives(tasks) -> None:
     train, _ = tasks
-    frauds = set(train.positions[train.is_fraud].tolist())
-    drawn = epoch_positions(train, CONFIG, 0)
+    frauds = set(np.flatnonzero(train.is_fraud).tolist())
+    drawn = epoch_rows(train, CONFIG, 0)
     passes = round(CONFIG.seeds_per_epoch / (len(frauds) * (1 + CONFIG.negatives)))
     counted = np.bincount(drawn, minlength=300)
-    assert {int(counted[position]) for position in frauds} == {passes}
+    assert {int(counted[row]) for row in frauds} == {passes}
     assert len(drawn) == passes * len(frauds) * (1 + CONFIG.negatives)
-    assert set(drawn.tolist()) <= set(train.positions.tolist())
-    assert drawn.tolist() == epoch_positions(train, CONFIG, 0).tolist()
-    assert drawn.tolist() != epoch_positions(train, CONFIG, 1).tolist()
+    assert drawn.max() < len(train)
+    assert drawn.tolist() == epoch_rows(train, CONFIG, 0).tolist()
+    assert drawn.tolist() != epoch_rows(train, CONFIG, 1).tolist()
 
 
 def test_a_long_history_gives_an_epoch_of_bounded_size_with_the_same_mix() -> None:
     train = Task(positions=np.arange(10_000), is_fraud=np.arange(10_000) < 1_000)
-    config = SageTraining(negatives=4, seeds_per_epoch=10, max_seeds_per_epoch=500)
-    drawn = epoch_positions(train, config, 0)
+    config = GraphTraining(negatives=4, seeds_per_epoch=10, max_seeds_per_epoch=500)
+    drawn = epoch_rows(train, config, 0)
     assert len(set(drawn.tolist())) == len(drawn) == 500
     assert (drawn < 1_000).sum() == 100
-    assert set(drawn.tolist()) != set(epoch_positions(train, config, 1).tolist())
+    assert set(drawn.tolist()) != set(epoch_rows(train, config, 1).tolist())
 
 
 def test_the_share_of_negatives_that_is_kept(tasks) -> None:
     train = Task(positions=np.arange(100), is_fraud=np.arange(100) < 10)
     assert kept_share(train, CONFIG) == pytest.approx(20 / 90)
-    assert kept_share(train, SageTraining(negatives=50)) == 1.0
+    assert kept_share(train, GraphTraining(negatives=50)) == 1.0
 
 
 @pytest.mark.parametrize("loss", [Loss(), Loss(kind="focal", gamma=1), Loss(kind="logit_adjusted")])
 def test_logits_meet_the_base_rate_though_negatives_were_left_out(context: GraphContext, loss: Loss) -> None:
     rng = np.random.default_rng(3)
     train = Task(positions=np.arange(20, 300), is_fraud=rng.random(280) < 0.1)
-    config = SageTraining(
+    config = GraphTraining(
         trainer=replace(TRAINER, epochs=5, learning_rate=5e-3),
         loss=loss,
         seeds_per_epoch=200,
@@ -110,30 +116,61 @@ def test_logits_meet_the_base_rate_though_negatives_were_left_out(context: Graph
         width=8,
         dropout=0.0,
     )
-    row = fit_sage(context, train, None, config).row
+    row = fit_graph(context, train, None, config).row
     probability = 1 / (1 + np.exp(-row.logits(context, context.graph.seeds(train.positions))))
     assert probability.mean() == pytest.approx(train.is_fraud.mean(), abs=0.06)
 
 
 def test_without_validation_the_last_epoch_is_kept(context: GraphContext, tasks) -> None:
-    run = fit_sage(context, tasks[0], None, CONFIG)
+    run = fit_graph(context, tasks[0], None, CONFIG)
     assert run.best_epoch == run.num_epochs == TRAINER.epochs
 
 
 def test_it_stops_when_validation_does_not_get_better(
     context: GraphContext, tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sage_training, "MIN_FRAUDS_TO_STOP", 5)
+    monkeypatch.setattr(graph_training, "MIN_FRAUDS_TO_STOP", 5)
     trainer = replace(TRAINER, epochs=50, patience=2, batch_size=64)
-    run = fit_sage(context, *tasks, replace(CONFIG, trainer=trainer))
+    run = fit_graph(context, *tasks, replace(CONFIG, trainer=trainer))
     assert run.num_epochs == run.best_epoch + 2 < 50
     judged = [entry["validation"] for entry in run.history]
     assert judged.index(max(judged)) + 1 == run.best_epoch
 
 
 def test_too_few_frauds_cannot_choose_an_epoch(context: GraphContext, tasks) -> None:
-    assert tasks[1].is_fraud.sum() < sage_training.MIN_FRAUDS_TO_STOP
-    run = fit_sage(context, *tasks, CONFIG)
-    last = fit_sage(context, tasks[0], None, CONFIG)
+    assert tasks[1].is_fraud.sum() < graph_training.MIN_FRAUDS_TO_STOP
+    run = fit_graph(context, *tasks, CONFIG)
+    last = fit_graph(context, tasks[0], None, CONFIG)
     assert len(run.history) == TRAINER.epochs
     assert weights(run) == weights(last)
+
+
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.mark.parametrize("kind", ["entity", "pair"])
+def test_every_network_learns_entities_and_pairs_with_the_same_trainer(
+    context: GraphContext, network: str, kind: str
+) -> None:
+    """The outcome is whether an entity (or the first of a pair) has many transactions: its neighbors show it."""
+    graph = context.graph
+    busy = np.bincount(graph.entity[:200, 0], minlength=30) > 6
+    rng = np.random.default_rng(0)
+    entity = rng.integers(0, 30, (240, 1 if kind == "entity" else 2))
+    position, moment = np.full(240, 200), np.full(240, graph.available_at[199])
+    cuts = Cuts(position=position, label_time=moment, event_time=moment)
+    task = NodeTask(entity=entity, cuts=cuts, is_fraud=busy[entity[:, 0]])
+    trainer = replace(TRAINER, epochs=6, learning_rate=1e-2)
+    config = GraphTraining(network=network, trainer=trainer, fanouts=(16, 4), width=16, dropout=0.0, negatives=9)
+    run = fit_graph(context, task, None, replace(config, seeds_per_epoch=480))
+    assert run.history[-1]["loss"] < 0.6 * run.history[0]["loss"]
+    logits = run.row.logits(context, task.seeds(graph, np.arange(240)))
+    assert average_precision(task.is_fraud, logits) > 0.9
+
+
+def test_two_processes_train_a_graph_network_as_one_does(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(train_graph_on_rank, (2, tmp_path), nprocs=2)
+    alone = train_double()
+    assert alone.state.steps_done >= 50
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, tensor in alone.learner.network.state_dict().items():
+            assert (tensor - found[name]).abs().max() <= 1e-5

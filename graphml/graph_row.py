@@ -1,11 +1,13 @@
-"""The fitted GraphSAGE row: scores seeds and embeds entities without DGL, on the same blocks that trained it.
+"""A fitted graph row (GraphSAGE, GAT, relational): scores seeds and embeds entities on the blocks that trained it.
 
 Legend: S seeds, R roles, N transactions, D entities, H width of a state.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +19,45 @@ from graphml.block import Block
 from graphml.context import GraphContext
 from graphml.graph import Cuts, Floats, Ints, Seeds
 from graphml.losses import Correction
-from graphml.nn.classifier import SageClassifier
-from graphml.nn.sage import SageConfig
+from graphml.nn.classifier import GraphClassifier
+from graphml.nn.head import EntityHead, PairHead, TransactionHead
+from graphml.nn.network_config import config_as_dict, config_from_dict
+from graphml.nn.relational import RelationalConfig
+from graphml.nn.stack import RelationalBlock, StackConfig
 from graphml.sampling import Nodes, sample_blocks, seed_nodes
 from graphml.scaling import Scaler, SeedEncoder
 from graphml.scorer import Doubles
 from graphml.torch_first import torch
 
 #: Blocks, types of the first block's sources, scaled transaction table, (S, R) indices of parties, (S, K) inputs.
-NetworkInputs = tuple[list[Block], torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Hops = list[Block] | list[RelationalBlock]
+NetworkInputs = tuple[Hops, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+TRANSACTION = "transaction"
+#: Heads of other seeds, by how many nodes a seed has.
+NODE_HEADS = {1: "entity", 2: "pair"}
+HEADS: dict[str, Callable[..., torch.nn.Module]] = {
+    TRANSACTION: TransactionHead,
+    "entity": EntityHead,
+    "pair": partial(PairHead, symmetric=False),
+}
 
 _SEEDS_AT_ONCE = 1_024
 _ENTITIES_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True, kw_only=True)
-class SageRow:
-    """`correction` turns the network's logits into log odds at the natural base rate: it undoes what the loss did."""
+class GraphRow:
+    """`head` is one of `HEADS`; `correction` turns the network's logits into log odds at the natural base rate."""
 
-    network: SageClassifier
-    config: SageConfig
+    network: GraphClassifier
+    config: StackConfig | RelationalConfig
+    head: str
     fanouts: tuple[int, ...]
     edge_scaler: Scaler
     encoder: SeedEncoder
     correction: Correction
-    name: str = "graphsage"
+    name: str
     cost: int = 3
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
@@ -59,10 +75,10 @@ class SageRow:
         """What the network is called with for some seeds, on its device: sampled, gathered, scaled."""
         device = next(self.network.parameters()).device
         nodes, index_SR = seed_nodes(seeds.entity)
-        blocks, type_U = self._blocks(context, nodes, seeds.cuts)
+        hops, type_U = self._hops(context, nodes, seeds.cuts, device)
         return (
-            [block.to(device) for block in blocks],
-            type_U.to(device),
+            hops,
+            type_U,
             self._table(context, device),
             torch.from_numpy(index_SR).to(device),
             torch.from_numpy(self.encoder(seeds.features)).to(device),
@@ -77,9 +93,9 @@ class SageRow:
         for start in range(0, len(entity_ids), _ENTITIES_AT_ONCE):
             entities, member = np.unique(entity_ids[start : start + _ENTITIES_AT_ONCE], return_inverse=True)
             nodes = Nodes(entity=entities, cut=np.zeros(len(entities), np.int64))
-            blocks, type_U = self._blocks(context, nodes, cut)
+            hops, type_U = self._hops(context, nodes, cut, device)
             with torch.inference_mode():
-                found = self.network.sage([block.to(device) for block in blocks], type_U.to(device), table)
+                found = self.network.network(hops, type_U, table)
                 states = torch.nn.functional.normalize(found, dim=1)
             result[start : start + len(member)] = states.cpu().numpy()[member]
         return result
@@ -87,40 +103,55 @@ class SageRow:
     def _table(self, context: GraphContext, device: torch.device) -> torch.Tensor:
         return torch.from_numpy(context.inputs(self.edge_scaler)).to(device)
 
-    def _blocks(self, context: GraphContext, nodes: Nodes, cuts: Cuts) -> tuple[list[Block], torch.Tensor]:
+    def _hops(self, context: GraphContext, nodes: Nodes, cuts: Cuts, device: torch.device) -> tuple[Hops, torch.Tensor]:
+        """Blocks and types of the first hop's sources; a relational network gets a block for each role that the
+        target had in the neighbor, so that money paid and money received are relations of their own."""
         sampled = sample_blocks(context.graph, nodes, cuts, self.fanouts)
-        types = context.graph.entity_type[sampled[0].sources.entity]
-        return [Block.from_sampled(block) for block in sampled], torch.from_numpy(types)
+        type_U = torch.from_numpy(context.graph.entity_type[sampled[0].sources.entity]).to(device)
+        blocks = [Block.from_sampled(block).to(device) for block in sampled]
+        if not isinstance(self.config, RelationalConfig):
+            return blocks, type_U
+        num_roles = self.config.num_relations
+        return [block.split(block.edge_EA[:, :num_roles].argmax(dim=1), num_roles) for block in blocks], type_U
 
     def save(self, folder: Path) -> None:
-        """Write `graphsage.safetensors` and `graphsage.json`."""
+        """Write `<name>.safetensors` and `<name>.json`."""
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / "graphsage.safetensors")
+        save_file(weights, folder / f"{self.name}.safetensors")
         data: dict[str, Any] = {
-            "config": asdict(self.config),
+            "network": config_as_dict(self.config),
+            "head": self.head,
             "fanouts": list(self.fanouts),
             "edge_scaler": self.edge_scaler.as_dict(),
             "encoder": self.encoder.as_dict(),
             "correction": self.correction.as_dict(),
         }
-        (folder / "graphsage.json").write_bytes(orjson.dumps(data))
+        (folder / f"{self.name}.json").write_bytes(orjson.dumps(data))
 
     @classmethod
-    def load(cls, folder: Path) -> SageRow:
+    def load(cls, folder: Path, name: str) -> GraphRow:
         """Read what `save` wrote."""
-        data = orjson.loads((folder / "graphsage.json").read_bytes())
-        config = SageConfig(**data["config"])
+        data = orjson.loads((folder / f"{name}.json").read_bytes())
+        config = config_from_dict(data["network"])
         encoder = SeedEncoder.from_dict(data["encoder"])
-        network = SageClassifier(config, encoder.width)
-        network.load_state_dict(load_file(folder / "graphsage.safetensors"))
+        network = classifier(config, data["head"], encoder.width)
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         return cls(
             network=network,
             config=config,
+            head=data["head"],
             fanouts=tuple(data["fanouts"]),
             edge_scaler=Scaler.from_dict(data["edge_scaler"]),
             encoder=encoder,
             correction=Correction(**data["correction"]),
+            name=name,
         )
+
+
+def classifier(config: StackConfig | RelationalConfig, head: str, num_inputs: int) -> GraphClassifier:
+    """The network under one of `HEADS`, with `num_inputs` inputs of the seeds' own and fresh weights."""
+    dropout = config.relation.dropout if isinstance(config, RelationalConfig) else config.dropout
+    return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=dropout))
 
 
 def take_seeds(seeds: Seeds, rows: slice) -> Seeds:

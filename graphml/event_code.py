@@ -1,0 +1,134 @@
+"""Transactions as numbers for a network that is given no engineered features.
+
+`EventCode` is a transaction's own features; `EventToken` adds what its parties' recent transactions were like by then.
+A token is as of its own time, so it never changes and one table serves every seed that comes later.
+
+Legend: n, N transactions, S seeds, R roles, F features of the snapshot, C encoded columns, W columns of a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphml.context import GraphContext
+from graphml.graph import Floats, Ints, Seeds
+from graphml.neighbors import bag_means
+from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
+from graphml.sampling import known_labels, recent_slots
+from graphml.scaling import Scaler
+from graphml.torch_first import torch
+
+#: After the means of a party's codes: share of frauds and of known labels, number of transactions against the most.
+NUM_PARTY_COLUMNS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventCode:
+    """[x standardised, log x standardised, x in piecewise-linear bins] of the snapshot's `columns` (C,).
+
+    Bins make a sharp threshold of a raw amount learnable; logarithms make a ratio of two amounts a difference.
+    """
+
+    columns: tuple[int, ...]
+    scalers: tuple[Scaler, Scaler]
+    bins: PiecewiseBins
+
+    @classmethod
+    def fit(cls, features: Floats, columns: Sequence[int], *, num_bins: int = 16) -> EventCode:
+        """Fit on training rows (n, F); a column of `columns` that never varies is left out."""
+        varying = [column for column in columns if len(np.unique(features[:, column])) > 1]
+        if not varying:
+            raise ValueError(
+                f"None of the columns {list(columns)} varies in {len(features)} training rows: nothing to learn from."
+            )
+        chosen = features[:, varying]
+        return cls(
+            columns=tuple(varying),
+            scalers=(Scaler.fit(chosen, compress=False), Scaler.fit(chosen, compress=True)),
+            bins=PiecewiseBins.fit(chosen, num_bins=num_bins),
+        )
+
+    @property
+    def width(self) -> int:
+        """W."""
+        return 2 * len(self.columns) + self.bins.width
+
+    @property
+    def depth(self) -> int:
+        """See `RowEncoder`."""
+        return 0
+
+    def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
+        """See `RowEncoder`."""
+        return self(seeds.features)
+
+    def __call__(self, features: Floats) -> Floats:
+        """(n, F) -> (n, W) float32."""
+        chosen = features[:, list(self.columns)]
+        binned = PiecewiseLinearEncoding(self.bins)(torch.from_numpy(chosen)).numpy()
+        return np.concatenate([*(scaler(chosen) for scaler in self.scalers), binned], axis=1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        return {
+            "columns": list(self.columns),
+            "scalers": [scaler.as_dict() for scaler in self.scalers],
+            "bins": self.bins.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EventCode:
+        """Read what `as_dict` gave."""
+        plain, compressed = (Scaler.from_dict(item) for item in data["scalers"])
+        return cls(
+            columns=tuple(data["columns"]), scalers=(plain, compressed), bins=PiecewiseBins.from_dict(data["bins"])
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventToken:
+    """A transaction's code, then for each of `num_roles` parties the mean code of its `num_recent` transactions before
+    and what was known of them by then (`NUM_PARTY_COLUMNS`); zeros for a party without any."""
+
+    code: EventCode
+    num_roles: int
+    num_recent: int = 16
+
+    @property
+    def width(self) -> int:
+        """Columns of a token."""
+        return self.code.width + self.num_roles * (self.code.width + NUM_PARTY_COLUMNS)
+
+    @property
+    def depth(self) -> int:
+        """See `RowEncoder`."""
+        return self.num_recent
+
+    def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
+        """See `RowEncoder`."""
+        table = context.inputs(self.code)
+        parties = [self._party(context, table, seeds, seeds.entity[:, role].copy()) for role in range(self.num_roles)]
+        return np.concatenate([self.code(seeds.features), *parties], axis=1)
+
+    def _party(self, context: GraphContext, table: Floats, seeds: Seeds, entity: Ints) -> Floats:
+        graph = context.graph
+        offsets, slots = recent_slots(
+            graph.starts, graph.stops, graph.incident, entity, seeds.cuts.position, self.num_recent
+        )
+        transaction = graph.incident[slots]
+        label = known_labels(
+            graph.label_starts,
+            graph.label_stops,
+            graph.label_known_at,
+            graph.label_state,
+            transaction,
+            np.repeat(seeds.cuts.label_time, np.diff(offsets)),
+        )
+        means = bag_means(offsets, transaction, label, table, np.arange(table.shape[1]))
+        count = (np.diff(offsets) / self.num_recent).astype(np.float32)[:, None]
+        means[:, -1] /= np.maximum(np.diff(offsets), 1)  # number of known labels -> their share
+        return np.concatenate([np.nan_to_num(means, nan=0.0), count], axis=1)
