@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 from torch.nn.functional import embedding_bag
 
-from graphml.block import Block, mean_by_target
+from graphml.block import Block
 from graphml.graph import Floats
+from graphml.nn.gather import mean_by_target
 from graphml.nn.message_passing import OwnAndMessage
 from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
 from graphml.static_graph import StaticGraph
