@@ -87,8 +87,8 @@ def measure(report: Report, entities: int, transactions: int, *, batches: int) -
     report.ratio("causal, ours : static, DGL", medians["causal, numba"] / medians["static, DGL NeighborSampler"])
 
 
-def random_graph(entities: int, transactions: int) -> TransactionGraph:
-    """Random ends, rising times, two labels in a hundred."""
+def random_graph(entities: int, transactions: int, *, num_features: int = 1) -> TransactionGraph:
+    """Random ends, rising times, random features, two labels in a hundred."""
     rng = np.random.default_rng(0)
     time_us = np.sort(rng.integers(0, 180 * DAY, transactions))
     labelled = np.sort(rng.choice(transactions, transactions // 50, replace=False))
@@ -99,7 +99,7 @@ def random_graph(entities: int, transactions: int) -> TransactionGraph:
         entity_type=np.zeros(entities, np.int64),
         event_time=time_us,
         available_at=time_us,
-        features=np.zeros((transactions, 1), np.float32),
+        features=rng.random((transactions, num_features), np.float32),
         labels=LabelEvents(
             position=labelled,
             known_at=time_us[labelled] + 7 * DAY,

@@ -35,6 +35,7 @@ def static_adjacency(source: Ints, target: Ints, num_nodes: int) -> Adjacency:
 def sample_static(adjacency: Adjacency, seeds: Ints, fanouts: Sequence[int], *, seed: int) -> tuple[list[Block], Ints]:
     """Blocks in the order layers apply them for the distinct `seeds` (S,), and the ids of the first block's sources.
 
+    An edge's `transaction_E` is the id of its source, so that layers read a table of all nodes without copying it.
     The draw of a node is a function of `seed` and of the node; give each epoch a seed of its own.
     """
     blocks: list[Block] = []
@@ -49,7 +50,7 @@ def sample_static(adjacency: Adjacency, seeds: Ints, fanouts: Sequence[int], *, 
             Block(
                 offsets_D=torch.from_numpy(offsets[:-1]),
                 source_E=torch.from_numpy(source),
-                transaction_E=torch.zeros(len(source), dtype=torch.int64),
+                transaction_E=torch.from_numpy(ends),
                 gap_E=torch.zeros(len(source)),
                 edge_EA=torch.zeros(len(source), 0),
                 num_sources=len(sources),
