@@ -1,9 +1,11 @@
 """The ladder on the Fraud Detection Handbook, on features of our own Spark job.
 
-    python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--quick] [--json FILE]
+    python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--cache DIR] [--quick]
+        [--json FILE]
 
-Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on the
-default feature spec, whose features were chosen on no data set.
+Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on these
+and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed
+goes on where it stopped.
 
 Train 2018-07-25..07-31, delay 7 days, test 2018-08-08..08-14; customers whose fraud is known are removed from the
 test days: training frauds at once, each day's frauds 7 days later. Training targets come from the 7 training days
@@ -14,7 +16,7 @@ The peer, in the same run: the book's 15 features by pandas and XGBoost's scikit
 
 from __future__ import annotations
 
-import datetime as dt
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,14 +25,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from _handbook_b import run_b
+from _handbook_data import Data, Fold, card_day_blocks, cards, make_fold
+from _handbook_peer import handbook_features, peer_logits
 from _report import Report, parser, stopwatch
+from _results import Results
 
 from graphml.context import GraphContext  # before xgboost: it sets up the threads
 
 import numpy as np  # isort: skip
-import pandas as pd  # isort: skip
-import pyarrow.parquet as pq  # isort: skip
-import xgboost  # isort: skip
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
 from graphml.evaluation import (
@@ -38,24 +40,20 @@ from graphml.evaluation import (
     Ranking,
     average_precision,
     block_bootstrap,
-    card_precision_at_k,
     paired_difference,
-    party_day_blocks,
 )
 from graphml.graph_training import GraphTraining, fit_graph
 from graphml.neighbors import NeighborConfig
 from graphml.rewire import rewire
 from graphml.scorer import Doubles, Scorer
-from graphml.tasks import Task, window_task
+from graphml.tasks import Task
 from graphml.trainer_config import TrainerConfig
-from ingestion.contracts import MICROSECONDS_PER_DAY, micros
 from ingestion.ingest import ingest
 from ingestion.mapping import load_mapping
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 
 TABLE = "fraud-handbook/transactions.parquet"
-DELAY_DAYS = 7
 #: AP, AUC, CP@100 that the book and BENCHMARKS.md print for protocol A.
 PUBLISHED = {
     "logistic": (0.606, 0.871, 0.291),
@@ -72,44 +70,6 @@ GRAPHSAGE = GraphTraining(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fold:
-    """A training week and the test week two weeks after its start."""
-
-    train: Task
-    test: Task
-
-
-def fold(context: GraphContext, first_day: str) -> Fold:
-    """Protocol A with training from `first_day` (a date) on."""
-    start = micros(dt.datetime.fromisoformat(first_day).replace(tzinfo=dt.UTC))
-    graph, day = context.graph, MICROSECONDS_PER_DAY
-    test_start = start + 14 * day
-    train = window_task(
-        graph, start=start, end=start + 7 * day, targets_at=test_start, delay_days=DELAY_DAYS, name="train"
-    )
-    known = set(graph.entity[train.positions[train.is_fraud], 0].tolist())
-    parts: list[Task] = []
-    for number in range(7):
-        today = test_start + number * day
-        learned = _day(context, today - 8 * day)
-        known |= set(graph.entity[learned.positions[learned.is_fraud], 0].tolist())
-        rows = _day(context, today)
-        kept = ~np.isin(graph.entity[rows.positions, 0], list(known))
-        parts.append(Task(positions=rows.positions[kept], is_fraud=rows.is_fraud[kept]))
-    test = Task(
-        positions=np.concatenate([part.positions for part in parts]),
-        is_fraud=np.concatenate([part.is_fraud for part in parts]),
-    )
-    return Fold(train=train, test=test)
-
-
-def _day(context: GraphContext, start: int) -> Task:
-    end = start + MICROSECONDS_PER_DAY
-    deadline = end + DELAY_DAYS * MICROSECONDS_PER_DAY
-    return window_task(context.graph, start=start, end=end, targets_at=deadline, delay_days=DELAY_DAYS, name="day")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Judge:
     """Reports a row's metrics on a test window."""
 
@@ -121,31 +81,19 @@ class Judge:
         """Add AP with its interval, AUC and CP@100 with its ceiling; print the published figures beside them."""
         ranking = Ranking(self.test.is_fraud, logits)
         precision = block_bootstrap(ranking, Ranking.average_precision, self.blocks)
-        cards = self.cards(logits)
+        at_100 = cards(self.context.graph, self.test, logits)
         self.report.row(f"{name}: AP", precision.value, "", low=precision.low, high=precision.high)
         self.report.row(f"{name}: AUC", ranking.roc_auc(), "")
-        self.report.row(f"{name}: CP@100 (ceiling {cards.ceiling:.3f})", cards.value, "")
+        self.report.row(f"{name}: CP@100 (ceiling {at_100.ceiling:.3f})", at_100.value, "")
         said = "AP {:.3f} AUC {:.3f} CP@100 {:.3f}".format(*PUBLISHED[name]) if name in PUBLISHED else "none"
-        figures = f"AP {precision.value:.3f} AUC {ranking.roc_auc():.3f} CP@100 {cards.value:.3f}"
-        print(f"{name:<28} {figures} of {cards.ceiling:.3f}   published: {said}", flush=True)
+        figures = f"AP {precision.value:.3f} AUC {ranking.roc_auc():.3f} CP@100 {at_100.value:.3f}"
+        print(f"{name:<28} {figures} of {at_100.ceiling:.3f}   published: {said}", flush=True)
         return precision
 
     @property
     def blocks(self) -> np.ndarray:
         """Each customer's day."""
-        graph, at = self.context.graph, self.test.positions
-        return party_day_blocks(graph.event_time[at] // MICROSECONDS_PER_DAY, graph.entity[at, 0])
-
-    def cards(self, logits: Doubles):
-        """CP@100; known customers were removed from the window already."""
-        graph, at = self.context.graph, self.test.positions
-        return card_precision_at_k(
-            day=graph.event_time[at] // MICROSECONDS_PER_DAY,
-            party=graph.entity[at, 0],
-            score=logits,
-            is_fraud=self.test.is_fraud,
-            known_before=np.zeros(len(at), bool),
-        )
+        return card_day_blocks(self.context.graph, [self.test])
 
     def logits(self, scorer: Scorer, context: GraphContext | None = None) -> Doubles:
         """A row's logits on the window."""
@@ -155,50 +103,16 @@ class Judge:
 
 def chosen_epochs(context: GraphContext, config: GraphTraining) -> int:
     """Epochs that were best on the earlier fold."""
-    earlier = fold(context, "2018-07-11")
-    return fit_graph(context, earlier.train, earlier.test, config).best_epoch
+    earlier = make_fold(context.graph, "2018-07-11")
+    return fit_graph(context, earlier.week, earlier.test, config).best_epoch
 
 
-def handbook_features(table: Path, *, first: str, last: str) -> pd.DataFrame:
-    """The book's 15 features by pandas, as its chapter 3 defines them, with enough days before `first`."""
-    frame = pq.read_table(table).to_pandas().sort_values(["TX_DATETIME", "TRANSACTION_ID"]).reset_index(drop=True)
-    frame = frame[frame.TX_DATETIME.between(pd.Timestamp(first) - pd.Timedelta("38D"), pd.Timestamp(last))].copy()
-    frame["id"] = frame.TRANSACTION_ID.astype(str)
-    frame["is_weekend"] = (frame.TX_DATETIME.dt.weekday >= 5).astype(float)
-    frame["is_night"] = (frame.TX_DATETIME.dt.hour <= 6).astype(float)
-    frame["fraud"] = frame.TX_FRAUD.astype(float)
-    for days in (1, 7, 30):
-        frame[f"customer_count_{days}"] = rolled(frame, "CUSTOMER_ID", "TX_AMOUNT", days, "count")
-        frame[f"customer_mean_{days}"] = rolled(frame, "CUSTOMER_ID", "TX_AMOUNT", days, "mean")
-    recent = {kind: rolled(frame, "TERMINAL_ID", "fraud", DELAY_DAYS, kind) for kind in ("sum", "count")}
-    for days in (1, 7, 30):
-        wide = {kind: rolled(frame, "TERMINAL_ID", "fraud", days + DELAY_DAYS, kind) for kind in ("sum", "count")}
-        count = wide["count"] - recent["count"]
-        frame[f"terminal_count_{days}"] = count
-        frame[f"terminal_risk_{days}"] = ((wide["sum"] - recent["sum"]) / count).fillna(0.0)
-    return frame[frame.TX_DATETIME.ge(first)].set_index("id")
-
-
-def rolled(frame: pd.DataFrame, key: str, column: str, days: int, statistic: str) -> pd.Series:
-    """A statistic of `column` over (t - days, t] of each key's rows, on the frame's index."""
-    ordered = frame.sort_values([key, "TX_DATETIME"], kind="stable")
-    windows = ordered.groupby(key).rolling(f"{days}D", on="TX_DATETIME")[column]
-    return pd.Series(getattr(windows, statistic)().to_numpy(), index=ordered.index)
-
-
-def peer_logits(snapshot: Snapshot, table: Path, chosen: Fold) -> Doubles:
-    """XGBoost's scikit-learn interface on pandas' features, on the same rows."""
+def peer_on(snapshot: Snapshot, table: Path, chosen: Fold) -> Doubles:
+    """The peer's logits, on the same rows."""
     frame = handbook_features(table, first="2018-07-25", last="2018-08-15")
-    columns = ["TX_AMOUNT", "is_weekend", "is_night"]
-    columns += [f"{kind}_{days}" for kind in ("customer_count", "customer_mean") for days in (1, 7, 30)]
-    columns += [f"{kind}_{days}" for kind in ("terminal_count", "terminal_risk") for days in (1, 7, 30)]
     ids = np.asarray(snapshot.transaction_ids.to_pylist())
-    train, test = (frame.loc[ids[task.positions], columns].to_numpy() for task in (chosen.train, chosen.test))
-    model = xgboost.XGBClassifier(
-        n_estimators=100, max_depth=3, learning_rate=0.1, tree_method="exact", base_score=0.5, n_jobs=1
-    )
-    model.fit(train, chosen.train.is_fraud)
-    return model.predict(test, output_margin=True).astype(np.float64)
+    train, test = (frame.loc[ids[task.positions]].to_numpy() for task in (chosen.week, chosen.test))
+    return peer_logits(train, chosen.week.is_fraud, test)
 
 
 @contextmanager
@@ -215,19 +129,38 @@ def handbook_snapshot(
         yield Snapshot.open(workspace)
 
 
+@contextmanager
+def both_snapshots(report: Report, table: Path, folder: Path | None) -> Iterator[tuple[Snapshot, Snapshot]]:
+    """The table with the book's features and with the default ones, each in a workspace of its own in `folder`."""
+    folders = {name: None if folder is None else folder / name for name in ("handbook", "default")}
+    with (
+        handbook_snapshot(report, table, folders["handbook"], "handbook") as book,
+        handbook_snapshot(report, table, folders["default"], "default") as default,
+    ):
+        yield book, default
+
+
+@contextmanager
+def cache(arguments: argparse.Namespace) -> Iterator[Results]:
+    """Where results are kept: `--cache`, or a passing folder. A quick run's are never taken for a full one's."""
+    with tempfile.TemporaryDirectory() as passing:
+        folder = arguments.cache or Path(passing)
+        yield Results(folder=folder / ("quick" if arguments.quick else "full"))
+
+
 def run(report: Report, snapshot: Snapshot, table: Path, config: GraphTraining) -> None:
     """All rows, then the goals."""
     context = GraphContext(snapshot)
-    chosen = fold(context, "2018-07-25")
+    chosen = make_fold(context.graph, "2018-07-25")
     judge = Judge(report=report, context=context, test=chosen.test)
-    train, seeds = chosen.train, context.graph.seeds(chosen.train.positions)
+    train, seeds = chosen.week, context.graph.seeds(chosen.week.positions)
     report.row("training rows", len(train), "")
     report.row("test rows", len(chosen.test), "")
     logistic = judge.logits(LogisticRow.fit(seeds.features, train.is_fraud))
     judge("logistic", logistic)
     trees = judge.logits(TreeRow.fit(context, seeds, train.is_fraud, TreeConfig()))
     found = judge("xgboost", trees)
-    peer = peer_logits(snapshot, table, chosen)
+    peer = peer_on(snapshot, table, chosen)
     judge("peer: pandas + XGBClassifier", peer)
     neighbors = NeighborConfig.for_spec(snapshot.spec)
     judge("xgboost_neighbors", judge.logits(TreeRow.fit(context, seeds, train.is_fraud, TreeConfig(), neighbors)))
@@ -246,7 +179,12 @@ def run(report: Report, snapshot: Snapshot, table: Path, config: GraphTraining) 
     report.row("graphsage - graphsage_shuffled: AP", earned.value, "", low=earned.low, high=earned.high)
     report.ratio("xgboost AP (.683 ± .01)", found.value, at_least=0.673, at_most=0.693)
     report.ratio("xgboost AP over the published (+.03 is a leak until explained)", found.value - 0.683, at_most=0.03)
-    report.ratio("CP@100 ceiling (.397)", judge.cards(trees).ceiling, at_least=CEILING - 5e-4, at_most=CEILING + 5e-4)
+    report.ratio(
+        "CP@100 ceiling (.397)",
+        cards(context.graph, chosen.test, trees).ceiling,
+        at_least=CEILING - 5e-4,
+        at_most=CEILING + 5e-4,
+    )
     report.ratio(
         "xgboost AP, our features : pandas' features",
         found.value / average_precision(chosen.test.is_fraud, peer),
@@ -262,6 +200,7 @@ def main() -> int:
         "--snapshot-workspace", type=Path, metavar="DIR", help="workspace to find or make the snapshot in"
     )
     arguments_parser.add_argument("--protocol", choices=("A", "B"), default="A", help="which folds, and features")
+    arguments_parser.add_argument("--cache", type=Path, metavar="DIR", help="protocol B: keep results here, and go on")
     arguments = arguments_parser.parse_args()
     table = arguments.data / TABLE
     if not table.exists():
@@ -278,13 +217,15 @@ def main() -> int:
         },
         distributions=("xgboost-cpu", "torch", "dgl", "scikit-learn", "pyspark", "pandas"),
     )
-    features = "handbook" if arguments.protocol == "A" else "default"
-    with handbook_snapshot(report, table, arguments.snapshot_workspace, features) as snapshot:
-        if arguments.protocol == "A":
+    if arguments.protocol == "A":
+        with handbook_snapshot(report, table, arguments.snapshot_workspace) as snapshot:
             run(report, snapshot, table, config)
-        else:
-            context = GraphContext(snapshot)
-            run_b(report, context, snapshot.spec, lambda day: fold(context, day))
+    else:
+        with (
+            both_snapshots(report, table, arguments.snapshot_workspace) as (book, default),
+            cache(arguments) as results,
+        ):
+            run_b(report, Data.read(book, default, table), table, results, quick=arguments.quick)
     return report.finish(arguments.json)
 
 

@@ -6,6 +6,7 @@ Legend: n judged transactions. Equal scores share one threshold, so the order of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,12 @@ class Ranking:
         #: Last row of each run of equal scores.
         self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
+    def under(self, is_fraud: Bools) -> Ranking:
+        """The same ranking of rows with other outcomes, (n,) in the order of `self.is_fraud`: best first."""
+        other = copy(self)
+        other.is_fraud = is_fraud
+        return other
+
     def totals(self, weight: Doubles | None = None) -> tuple[Doubles, Doubles]:
         """Weight of frauds and of all rows at or above each distinct score, (T,)."""
         ordered = np.ones(len(self.order)) if weight is None else weight[self.order]
@@ -59,10 +66,33 @@ class Ranking:
 
     def recall_at_budget(self, budget: float, weight: Doubles | None = None) -> float:
         """Share of frauds among the `budget` share of rows with the highest scores; ties count pro rata."""
-        frauds, alerts = self.totals(weight)
+        return float(self.found_at_budgets(np.asarray([budget]), weight=weight)[0])
+
+    def found_at_budgets(
+        self, budgets: Doubles, *, value: Doubles | None = None, weight: Doubles | None = None
+    ) -> Doubles:
+        """(B,) share of the frauds, or of their `value` (n,), that alerts on each share `budgets` (B,) of rows find."""
+        counted = weight if value is None else value * (1.0 if weight is None else weight)
+        frauds, alerts = self.totals(counted)[0], self.totals(weight)[1]
         if frauds[-1] == 0:
-            return float("nan")
-        return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds)) / frauds[-1])
+            return np.full(len(budgets), np.nan)
+        found = np.interp(budgets * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds))
+        return np.asarray(found / frauds[-1])
+
+    def alert_share(self, budget: float, weight: Doubles | None = None) -> Doubles:
+        """How much of each row is alerted on at a budget, (n,) in the order of the input: 1, 0, or a part for ties."""
+        _, alerts = self.totals(weight)
+        before = np.append(0.0, alerts[:-1])
+        mass = alerts - before
+        part = np.divide(budget * alerts[-1] - before, mass, out=np.zeros_like(mass), where=mass > 0)
+        runs = np.diff(np.append(-1, self.ends))
+        share = np.empty(len(self.order))
+        share[self.order] = np.repeat(np.clip(part, 0.0, 1.0), runs)
+        return share
+
+    def value_recall_at_budget(self, value: Doubles, budget: float, weight: Doubles | None = None) -> float:
+        """Share of the frauds' `value` (n,) among the `budget` share of rows with the highest scores."""
+        return float(self.found_at_budgets(np.asarray([budget]), value=value, weight=weight)[0])
 
     def curve(self, max_points: int = 200) -> list[tuple[float, float, int]]:
         """(recall, precision, alerts) at thresholds spread evenly over recall, for a plot."""
@@ -108,12 +138,7 @@ def value_weighted_recall(is_fraud: Bools, score: Doubles, value: Doubles, budge
     >>> value_weighted_recall(fraud, score, np.array([30.0, 5.0, 10.0, 5.0]), 0.25)
     0.75
     """
-    ranking = Ranking(is_fraud, score)
-    _, alerts = ranking.totals()
-    money = np.cumsum((value * is_fraud)[ranking.order])[ranking.ends]
-    if money[-1] == 0:
-        return float("nan")
-    return float(np.interp(budget * alerts[-1], np.append(0.0, alerts), np.append(0.0, money)) / money[-1])
+    return Ranking(is_fraud, score).value_recall_at_budget(value, budget)
 
 
 @dataclass(frozen=True)
@@ -203,7 +228,7 @@ def block_bootstrap(ranking: Ranking, statistic: Statistic, blocks: Ints, *, num
 
     Rows of a block share what made them fraud, so drawing rows one by one would claim too much.
     """
-    draws = [statistic(ranking, weight) for weight in _block_weights(blocks, num, seed)]
+    draws = [statistic(ranking, weight) for weight in block_weights(blocks, num, seed)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Interval(statistic(ranking, None), float(low), float(high))
 
@@ -212,7 +237,7 @@ def paired_difference(
     first: Ranking, second: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0
 ) -> Interval:
     """`first - second` on the same rows, with the interval from the same draws for both."""
-    draws = [statistic(first, weight) - statistic(second, weight) for weight in _block_weights(blocks, num, seed)]
+    draws = [statistic(first, weight) - statistic(second, weight) for weight in block_weights(blocks, num, seed)]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Interval(statistic(first, None) - statistic(second, None), float(low), float(high))
 
@@ -231,7 +256,8 @@ def party_day_blocks(day: Ints, party: Ints) -> Ints:
     return codes.astype(np.int64).ravel()
 
 
-def _block_weights(blocks: Ints, num: int, seed: int) -> Iterator[Doubles]:
+def block_weights(blocks: Ints, num: int, seed: int) -> Iterator[Doubles]:
+    """`num` draws of whole blocks (n,) with replacement, each as how often every row was drawn, (n,)."""
     _, code = np.unique(blocks, return_inverse=True)
     total = int(code.max()) + 1
     rng = np.random.default_rng(seed)

@@ -28,34 +28,40 @@ NUM_PARTY_COLUMNS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class EventCode:
-    """[x standardised, log x standardised, x in piecewise-linear bins] of the snapshot's `columns` (C,).
+    """[x standardised, log x standardised] of the `graded` columns, and all `columns` (C,) in piecewise-linear bins.
 
-    Bins make a sharp threshold of a raw amount learnable; logarithms make a ratio of two amounts a difference.
+    Bins make a sharp threshold of a raw amount learnable; logarithms make a ratio of two amounts a difference. A column
+    of one bin, such as a flag, is graded by it already. Columns are those of the snapshot.
     """
 
     columns: tuple[int, ...]
+    graded: tuple[int, ...]
     scalers: tuple[Scaler, Scaler]
     bins: PiecewiseBins
 
     @classmethod
-    def fit(cls, features: Floats, columns: Sequence[int], *, num_bins: int = 16) -> EventCode:
+    def fit(cls, features: Floats, columns: Sequence[int], *, num_bins: int = 8) -> EventCode:
         """Fit on training rows (n, F); a column of `columns` that never varies is left out."""
         varying = [column for column in columns if len(np.unique(features[:, column])) > 1]
         if not varying:
             raise ValueError(
-                f"None of the columns {list(columns)} varies in {len(features)} training rows: nothing to learn from."
+                f"None of the columns {list(columns)} varies in {len(features)} training rows: there is nothing to "
+                "learn from. Give columns of the event that vary, or more rows."
             )
-        chosen = features[:, varying]
+        bins = PiecewiseBins.fit(features[:, varying], num_bins=num_bins)
+        graded = [column for column, edges in zip(varying, bins.edges, strict=True) if len(edges) > 2]
+        chosen = features[:, graded]
         return cls(
             columns=tuple(varying),
+            graded=tuple(graded),
             scalers=(Scaler.fit(chosen, compress=False), Scaler.fit(chosen, compress=True)),
-            bins=PiecewiseBins.fit(chosen, num_bins=num_bins),
+            bins=bins,
         )
 
     @property
     def width(self) -> int:
         """W."""
-        return 2 * len(self.columns) + self.bins.width
+        return 2 * len(self.graded) + self.bins.width
 
     @property
     def depth(self) -> int:
@@ -68,14 +74,15 @@ class EventCode:
 
     def __call__(self, features: Floats) -> Floats:
         """(n, F) -> (n, W) float32."""
-        chosen = features[:, list(self.columns)]
-        binned = PiecewiseLinearEncoding(self.bins)(torch.from_numpy(chosen)).numpy()
-        return np.concatenate([*(scaler(chosen) for scaler in self.scalers), binned], axis=1)
+        graded = features[:, list(self.graded)]
+        binned = PiecewiseLinearEncoding(self.bins)(torch.from_numpy(features[:, list(self.columns)])).numpy()
+        return np.concatenate([*(scaler(graded) for scaler in self.scalers), binned], axis=1)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         return {
             "columns": list(self.columns),
+            "graded": list(self.graded),
             "scalers": [scaler.as_dict() for scaler in self.scalers],
             "bins": self.bins.as_dict(),
         }
@@ -85,7 +92,10 @@ class EventCode:
         """Read what `as_dict` gave."""
         plain, compressed = (Scaler.from_dict(item) for item in data["scalers"])
         return cls(
-            columns=tuple(data["columns"]), scalers=(plain, compressed), bins=PiecewiseBins.from_dict(data["bins"])
+            columns=tuple(data["columns"]),
+            graded=tuple(data["graded"]),
+            scalers=(plain, compressed),
+            bins=PiecewiseBins.from_dict(data["bins"]),
         )
 
 

@@ -12,13 +12,12 @@ from graphml.context import GraphContext
 from graphml.event_code import EventCode, EventToken
 from graphml.event_graph_row import EventGraphRow
 from graphml.graph import Ints
-from graphml.graph_training import GraphTraining, epoch_positions, kept_share
+from graphml.graph_training import GraphTraining, kept_share, train_row
 from graphml.nn.event_graph import EventGraph, EventGraphConfig
 from graphml.nn.piecewise import PiecewiseBins
 from graphml.sampling import NUM_PLAIN_ATTRIBUTES, sample_block, seed_nodes
 from graphml.tasks import Task
 from graphml.torch_first import torch
-from graphml.trainer import fit
 from graphml.trainer_config import TrainerConfig
 
 #: Training rows whose gaps tell where the bins of a gap lie.
@@ -35,40 +34,11 @@ class EventGraphTraining(GraphTraining):
     dropout: float = 0.1
     message_widths: tuple[int, ...] = (64, 64)
     aggregators: tuple[str, ...] = ("mean", "max", "attention")
-    feature_bins: int = 16
-    gap_bins: int = 32
+    feature_bins: int = 8
+    gap_bins: int = 24
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(epochs=24, batch_size=256, learning_rate=2e-3, final_share=0.0)
     )
-
-
-@dataclass(kw_only=True)
-class EventGraphLearner:
-    """See `graphml.trainer.Learner`; ids of seeds are positions. All epochs are run and the last is kept."""
-
-    context: GraphContext
-    train: Task
-    config: EventGraphTraining
-    row: EventGraphRow
-    targets_N: torch.Tensor
-
-    @property
-    def network(self) -> torch.nn.Module:
-        """The row's network."""
-        return self.row.network
-
-    def epoch(self, number: int) -> Ints:
-        """See `epoch_positions`."""
-        return epoch_positions(self.train, self.config, number)
-
-    def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
-        """Sum of the losses of the seeds at positions `ids`."""
-        logits = module(*self.row.inputs(self.context, self.context.graph.seeds(ids)))
-        return self.config.loss.total(logits, self.targets_N[ids].to(logits.device), float(self.train.is_fraud.mean()))
-
-    def judge(self) -> float | None:
-        """Nothing tells epochs apart."""
-        return None
 
 
 def fit_event_graph(
@@ -77,26 +47,37 @@ def fit_event_graph(
     columns: Sequence[int],
     config: EventGraphTraining,
     *,
+    fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
 ) -> EventGraphRow:
-    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`)."""
-    learner = event_graph_learner(context, train, columns, config)
-    fit(learner, config.trainer, checkpoint=checkpoint)
-    return learner.row
+    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`).
+
+    Encodings, which no outcome enters, are fitted on the positions `fitted_on`, the training rows if unset: models that
+    share them share the table of tokens.
+    """
+    row = event_graph_row(context, train, columns, config, fitted_on=fitted_on)
+    train_row(row, context, train, None, config, checkpoint=checkpoint)
+    return row
 
 
-def event_graph_learner(
-    context: GraphContext, train: Task, columns: Sequence[int], config: EventGraphTraining
-) -> EventGraphLearner:
-    """The learner with a fresh network, its encodings fitted on the training rows."""
+def event_graph_row(
+    context: GraphContext,
+    train: Task,
+    columns: Sequence[int],
+    config: EventGraphTraining,
+    *,
+    fitted_on: Ints | None = None,
+) -> EventGraphRow:
+    """The row with a fresh network."""
     graph = context.graph
-    code = EventCode.fit(graph.features[train.positions], columns, num_bins=config.feature_bins)
+    rows = train.positions if fitted_on is None else fitted_on
+    code = EventCode.fit(graph.features[rows], columns, num_bins=config.feature_bins)
     token = EventToken(code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1])
     sizes = EventGraphConfig(
         token_width=token.width,
         num_attributes=len(graph.roles) + NUM_PLAIN_ATTRIBUTES,
         num_roles=len(graph.roles),
-        edges_hours=_gap_edges(context, train, config),
+        edges_hours=_gap_edges(context, rows, config),
         width=config.width,
         message_widths=config.message_widths,
         aggregators=config.aggregators,
@@ -105,21 +86,18 @@ def event_graph_learner(
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)
         network = EventGraph(sizes)
-    row = EventGraphRow(
+    return EventGraphRow(
         network=network,
         config=sizes,
         token=token,
         fanout=config.fanouts[0],
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
     )
-    targets = np.zeros(len(graph), np.float32)
-    targets[train.positions] = train.is_fraud
-    return EventGraphLearner(context=context, train=train, config=config, row=row, targets_N=torch.from_numpy(targets))
 
 
-def _gap_edges(context: GraphContext, train: Task, config: EventGraphTraining) -> tuple[float, ...]:
-    """Quantiles of the gaps (hours) that training seeds see."""
-    rows = np.random.default_rng(config.trainer.seed).permutation(train.positions)[:_ROWS_FOR_GAPS]
+def _gap_edges(context: GraphContext, positions: Ints, config: EventGraphTraining) -> tuple[float, ...]:
+    """Quantiles of the gaps (hours) that seeds at `positions` see."""
+    rows = np.random.default_rng(0).permutation(positions)[:_ROWS_FOR_GAPS]
     seeds = context.graph.seeds(rows)
     nodes, _ = seed_nodes(seeds.entity)
     gap = sample_block(context.graph, nodes, seeds.cuts, config.fanouts[0]).gap

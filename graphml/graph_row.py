@@ -5,7 +5,9 @@ Legend: S seeds, R roles, N transactions, D entities, H width of a state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from graphml.context import GraphContext
 from graphml.graph import Cuts, Floats, Ints, Seeds
 from graphml.losses import Correction
 from graphml.nn.classifier import GraphClassifier
-from graphml.nn.head import TransactionHead
+from graphml.nn.head import EntityHead, PairHead, TransactionHead
 from graphml.nn.network_config import config_as_dict, config_from_dict
 from graphml.nn.relational import RelationalConfig
 from graphml.nn.stack import RelationalBlock, StackConfig
@@ -31,16 +33,26 @@ from graphml.torch_first import torch
 Hops = list[Block] | list[RelationalBlock]
 NetworkInputs = tuple[Hops, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
+TRANSACTION = "transaction"
+#: Heads of other seeds, by how many nodes a seed has.
+NODE_HEADS = {1: "entity", 2: "pair"}
+HEADS: dict[str, Callable[..., torch.nn.Module]] = {
+    TRANSACTION: TransactionHead,
+    "entity": EntityHead,
+    "pair": partial(PairHead, symmetric=False),
+}
+
 _SEEDS_AT_ONCE = 1_024
 _ENTITIES_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphRow:
-    """`correction` turns the network's logits into log odds at the natural base rate: it undoes what the loss did."""
+    """`head` is one of `HEADS`; `correction` turns the network's logits into log odds at the natural base rate."""
 
     network: GraphClassifier
     config: StackConfig | RelationalConfig
+    head: str
     fanouts: tuple[int, ...]
     edge_scaler: Scaler
     encoder: SeedEncoder
@@ -108,6 +120,7 @@ class GraphRow:
         save_file(weights, folder / f"{self.name}.safetensors")
         data: dict[str, Any] = {
             "network": config_as_dict(self.config),
+            "head": self.head,
             "fanouts": list(self.fanouts),
             "edge_scaler": self.edge_scaler.as_dict(),
             "encoder": self.encoder.as_dict(),
@@ -121,11 +134,12 @@ class GraphRow:
         data = orjson.loads((folder / f"{name}.json").read_bytes())
         config = config_from_dict(data["network"])
         encoder = SeedEncoder.from_dict(data["encoder"])
-        network = classifier(config, encoder.width)
+        network = classifier(config, data["head"], encoder.width)
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         return cls(
             network=network,
             config=config,
+            head=data["head"],
             fanouts=tuple(data["fanouts"]),
             edge_scaler=Scaler.from_dict(data["edge_scaler"]),
             encoder=encoder,
@@ -134,10 +148,10 @@ class GraphRow:
         )
 
 
-def classifier(config: StackConfig | RelationalConfig, num_inputs: int) -> GraphClassifier:
-    """The network under a head of transactions with `num_inputs` inputs of their own, with fresh weights."""
+def classifier(config: StackConfig | RelationalConfig, head: str, num_inputs: int) -> GraphClassifier:
+    """The network under one of `HEADS`, with `num_inputs` inputs of the seeds' own and fresh weights."""
     dropout = config.relation.dropout if isinstance(config, RelationalConfig) else config.dropout
-    return GraphClassifier(config, TransactionHead(config.width, num_inputs, dropout=dropout))
+    return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=dropout))
 
 
 def take_seeds(seeds: Seeds, rows: slice) -> Seeds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,51 @@ from numpy.typing import NDArray
 from graphml.context import GraphContext
 from graphml.distributed import Ranks, current_ranks
 from graphml.evaluation import average_precision
-from graphml.graph import Ints
-from graphml.graph_row import GraphRow, classifier
+from graphml.graph import Ints, Seeds, TransactionGraph
+from graphml.graph_row import NODE_HEADS, TRANSACTION, GraphRow, classifier
 from graphml.losses import Loss
 from graphml.networks import NETWORKS, Sizes
 from graphml.scaling import Scaler, SeedEncoder
+from graphml.scorer import Doubles
 from graphml.tasks import Task
 from graphml.torch_first import torch
-from graphml.trainer import Tracker, fit
+from graphml.trainer import Run, Tracker, fit
 from graphml.trainer_config import TrainerConfig
+
+
+class SeedTask(Protocol):
+    """Seeds with a known outcome: transactions (`graphml.tasks.Task`), entities, pairs (`graphml.node_tasks`)."""
+
+    @property
+    def is_fraud(self) -> NDArray[np.bool_]:
+        """Outcomes (n,)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def seeds(self, graph: TransactionGraph, rows: Ints) -> Seeds:
+        """The seeds of `rows`."""
+        ...
+
+    def seen(self, graph: TransactionGraph) -> Ints:
+        """Positions that scalers may be fitted on."""
+        ...
+
+
+class NetworkRow(Protocol):
+    """A row whose network is trained on what it scores on."""
+
+    @property
+    def network(self) -> torch.nn.Module: ...
+
+    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]:
+        """What the network is called with."""
+        ...
+
+    def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
+        """See `graphml.scorer.Scorer`."""
+        ...
+
 
 Progress = Callable[[str, float], None]
 
@@ -68,17 +104,16 @@ class GraphRun:
     history: list[dict[str, float]]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GraphLearner:
-    """See `graphml.trainer.Learner`; ids of seeds are positions. `judge` shares validation among the ranks."""
+    """See `graphml.trainer.Learner`; ids of seeds are rows of `train`. `judge` shares validation among the ranks."""
 
     context: GraphContext
-    train: Task
-    validation: Task | None
+    train: SeedTask
+    validation: SeedTask | None
     config: GraphTraining
-    row: GraphRow
+    row: NetworkRow
     ranks: Ranks
-    targets_N: torch.Tensor
 
     @property
     def network(self) -> torch.nn.Module:
@@ -86,28 +121,28 @@ class GraphLearner:
         return self.row.network
 
     def epoch(self, number: int) -> Ints:
-        """See `epoch_positions`."""
-        return epoch_positions(self.train, self.config, number)
+        """See `epoch_rows`."""
+        return epoch_rows(self.train, self.config, number)
 
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
-        """Sum of the losses of the seeds at positions `ids`."""
-        logits = module(*self.row.inputs(self.context, self.context.graph.seeds(ids)))
-        targets = self.targets_N[ids].to(logits.device)
+        """Sum of the losses of the seeds in these rows."""
+        logits = module(*self.row.inputs(self.context, self.train.seeds(self.context.graph, ids)))
+        targets = torch.from_numpy(self.train.is_fraud[ids]).to(logits.device, logits.dtype)
         return self.config.loss.total(logits, targets, float(self.train.is_fraud.mean()))
 
     def judge(self) -> float | None:
         """AP on validation; None when it holds too few frauds to tell epochs apart."""
         if self.validation is None or int(self.validation.is_fraud.sum()) < MIN_FRAUDS_TO_STOP:
             return None
-        part = self.ranks.shard(self.validation.positions)
-        logits = self.row.logits(self.context, self.context.graph.seeds(part))
+        part = self.ranks.shard(np.arange(len(self.validation)))
+        logits = self.row.logits(self.context, self.validation.seeds(self.context.graph, part))
         return average_precision(self.validation.is_fraud, self.ranks.gathered(logits, len(self.validation)))
 
 
 def fit_graph(
     context: GraphContext,
-    train: Task,
-    validation: Task | None,
+    train: SeedTask,
+    validation: SeedTask | None,
     config: GraphTraining,
     *,
     checkpoint: Path | None = None,
@@ -119,8 +154,27 @@ def fit_graph(
 
     A killed run that is called again with the same arguments and `checkpoint` file ends in the same weights.
     """
-    learner = _learner(context, train, validation, config)
-    run = fit(
+    row = graph_row(context, train, config)
+    run = train_row(row, context, train, validation, config, checkpoint=checkpoint, progress=progress, tracker=tracker)
+    return GraphRun(row=row, best_epoch=run.state.best_epoch, num_epochs=run.state.epoch, history=run.history)
+
+
+def train_row(
+    row: NetworkRow,
+    context: GraphContext,
+    train: SeedTask,
+    validation: SeedTask | None,
+    config: GraphTraining,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    tracker: Tracker | None = None,
+) -> Run:
+    """Train the network of any row; see `fit_graph`."""
+    learner = GraphLearner(
+        context=context, train=train, validation=validation, config=config, row=row, ranks=current_ranks()
+    )
+    return fit(
         learner,
         config.trainer,
         checkpoint=checkpoint,
@@ -128,13 +182,12 @@ def fit_graph(
         tracker=tracker,
         ranks=learner.ranks,
     )
-    return GraphRun(row=learner.row, best_epoch=run.state.best_epoch, num_epochs=run.state.epoch, history=run.history)
 
 
-def epoch_positions(train: Task, config: GraphTraining, epoch: int) -> Ints:
-    """Positions of the seeds of one epoch, in the order of training; a function of (seed, epoch)."""
+def epoch_rows(train: SeedTask, config: GraphTraining, epoch: int) -> Ints:
+    """Rows of the seeds of one epoch, in the order of training; a function of (seed, epoch)."""
     rng = np.random.default_rng([config.trainer.seed, epoch])
-    frauds, others = train.positions[train.is_fraud], train.positions[~train.is_fraud]
+    frauds, others = np.flatnonzero(train.is_fraud), np.flatnonzero(~train.is_fraud)
     kept = min(len(others), config.negatives * len(frauds))
     share = min(1.0, config.max_seeds_per_epoch / (len(frauds) + kept))
     passes = max(1, round(config.seeds_per_epoch / (len(frauds) + kept)))
@@ -147,16 +200,18 @@ def epoch_positions(train: Task, config: GraphTraining, epoch: int) -> Ints:
     return rng.permutation(np.concatenate(drawn))
 
 
-def kept_share(train: Task, config: GraphTraining) -> float:
+def kept_share(train: SeedTask, config: GraphTraining) -> float:
     """Share of the legitimate rows that an epoch draws."""
     num_frauds = int(train.is_fraud.sum())
     return min(1.0, config.negatives * num_frauds / (len(train) - num_frauds))
 
 
-def _learner(context: GraphContext, train: Task, validation: Task | None, config: GraphTraining) -> GraphLearner:
+def graph_row(context: GraphContext, train: SeedTask, config: GraphTraining) -> GraphRow:
+    """The row with a fresh network, its scalers fitted on training rows."""
     graph = context.graph
-    features = graph.features[train.positions]
-    encoder = SeedEncoder.fit(features, compress=(False, True))
+    features = graph.features[train.seen(graph)]
+    own = train.seeds(graph, np.arange(len(train)))
+    encoder = SeedEncoder.fit(own.features, compress=(False, True))
     sizes = Sizes(
         num_types=len(graph.types),
         num_roles=len(graph.roles),
@@ -165,26 +220,17 @@ def _learner(context: GraphContext, train: Task, validation: Task | None, config
         dropout=config.dropout,
     )
     chosen = NETWORKS[config.network](sizes)
+    head = TRANSACTION if isinstance(train, Task) else NODE_HEADS[own.entity.shape[1]]
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)
-        network = classifier(chosen, encoder.width)
-    row = GraphRow(
+        network = classifier(chosen, head, encoder.width)
+    return GraphRow(
         network=network,
         config=chosen,
+        head=head,
         name=config.network,
         fanouts=config.fanouts,
         edge_scaler=Scaler.fit(features, compress=True),
         encoder=encoder,
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
-    )
-    targets: NDArray[np.float32] = np.zeros(len(graph), np.float32)
-    targets[train.positions] = train.is_fraud
-    return GraphLearner(
-        context=context,
-        train=train,
-        validation=validation,
-        config=config,
-        row=row,
-        ranks=current_ranks(),
-        targets_N=torch.from_numpy(targets),
     )

@@ -168,17 +168,23 @@ def uniform_slots(
             continue
         low = starts[entity[node]]
         total = last[node] - low
+        if count == total:  # nothing to choose from
+            for index in range(count):
+                slots[begin + index] = low + index
+            continue
         key = mixed(mixed(seed ^ np.int64(entity[node])) ^ np.int64(cut_position[node]))
         for index in range(count):
             highest = total - count + index
             chance = (mixed(key + np.int64(index)) >> np.int64(33)) & np.int64(0x7FFFFFFF)
             wanted = low + ((chance * np.int64(highest + 1)) >> np.int64(31))
-            for earlier in range(begin, begin + index):
-                if slots[earlier] == wanted:
-                    wanted = low + highest  # Floyd: the highest one cannot have been taken yet
-                    break
-            slots[begin + index] = wanted
-        slots[begin : begin + count].sort()
+            place = begin + index  # kept in ascending order
+            while place > begin and slots[place - 1] > wanted:
+                place -= 1
+            if place > begin and slots[place - 1] == wanted:
+                wanted, place = low + highest, begin + index  # Floyd: the highest one cannot have been taken yet
+            for later in range(begin + index, place, -1):
+                slots[later] = slots[later - 1]
+            slots[place] = wanted
     return offsets, slots
 
 

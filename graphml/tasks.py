@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.errors import TooLittleData
-from graphml.graph import Ints, TransactionGraph
+from graphml.graph import Ints, Seeds, TransactionGraph
 from graphml.sampling import known_labels
 from ingestion.contracts import MICROSECONDS_PER_DAY, moment
 from ingestion.labels import UNKNOWN
@@ -66,10 +66,7 @@ def plan_windows(graph: TransactionGraph, *, delay_days: int, validation_days: i
     `MIN_TRAIN_DAYS` are left without them. Raises `TooLittleData` naming the days that are missing.
     """
     day = MICROSECONDS_PER_DAY
-    if len(graph) == 0:
-        raise TooLittleData("The snapshot has no transactions.", remedy="Ingest a table with rows in it.")
-    first = -(-int(graph.available_at[0] - _NEARLY_MIDNIGHT) // day) * day
-    last = int(graph.available_at[-1] + _NEARLY_MIDNIGHT) // day * day
+    first, last = whole_days(graph)
     days = (last - first) // day
     needed = MIN_TRAIN_DAYS + validation_days + test_days + 3 * delay_days
     if days < needed:
@@ -99,6 +96,15 @@ def plan_windows(graph: TransactionGraph, *, delay_days: int, validation_days: i
     )
 
 
+def whole_days(graph: TransactionGraph) -> tuple[int, int]:
+    """First and last midnight (µs) that bound the whole days of the data. Raises `TooLittleData` when it is empty."""
+    day = MICROSECONDS_PER_DAY
+    if len(graph) == 0:
+        raise TooLittleData("The snapshot has no transactions.", remedy="Ingest a table with rows in it.")
+    first = -(-int(graph.available_at[0] - _NEARLY_MIDNIGHT) // day) * day
+    return first, int(graph.available_at[-1] + _NEARLY_MIDNIGHT) // day * day
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Positions (n,) of one window whose outcome is known as of its deadline, and `is_fraud` (n,) bool."""
@@ -108,6 +114,14 @@ class Task:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def seeds(self, graph: TransactionGraph, rows: Ints) -> Seeds:
+        """Some of the task's transactions as seeds."""
+        return graph.seeds(self.positions[rows])
+
+    def seen(self, graph: TransactionGraph) -> Ints:
+        """Positions of the task's own rows: what scalers are fitted on."""
+        return self.positions
 
 
 def window_task(

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from serving.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, answer, open_workspace
 
@@ -51,36 +50,63 @@ def evaluate(
     scores: Annotated[
         list[Path] | None, typer.Option(help="CSV or Parquet with transaction_id and score; may be given again.")
     ] = None,
+    model_file: Annotated[
+        list[str] | None,
+        typer.Option(help="FILE.py:Class with fit and score; RUNS THAT FILE, as you. May be given again."),
+    ] = None,
+    guards: Annotated[str, typer.Option(help="Look for leaks in: own model files, all rows, none.")] = "own",
+    folds: Annotated[int, typer.Option(min=0, help="Fit and judge every row again on so many folds.")] = 0,
+    budget: Annotated[str, typer.Option(help="Labels a fold learns from: fold-week or all-matured.")] = "fold-week",
+    train_days: Annotated[int, typer.Option(min=1, help="Days of a fold's own training window.")] = 7,
+    embargo_days: Annotated[int, typer.Option(min=0, help="Days between a fold's training and its test.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Fit every row of the folds with so many seeds.")] = 1,
+    tune: Annotated[int, typer.Option(min=0, help="Try so many settings of each row on two earlier folds.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the report [default: in the workspace].")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the rows of a model's ladder, and scores of your own models, on the same test window.
+    """Compare the rows of a model's ladder with your own scores and models: same rows, same intervals, paired.
 
-    Each file becomes a row by its name, judged as ours are: natural base rate, the same intervals, differences paired.
-    `ringfence model judged` writes the ids that need a score. Writes evaluation.html, .md and .json.
+    A file of scores becomes a row by its name (`ringfence model judged` writes the ids that need a score); a class
+    with fit(view) and score(view) is fitted here, on the same windows, and guards look for leaks in it. --folds judges
+    all rows again on several weeks; a killed run goes on where it was. Writes evaluation.html, .md and .json.
 
     Example: ringfence model evaluate --scores lightgbm.csv --workspace ./workspace-demo
+
+    Example: ringfence model evaluate --model-file my_model.py:MyModel --folds 4 --budget all-matured --seeds 3
+
+    Example: ringfence model evaluate --folds 4 --tune 12
     """
-    from graphml.comparison import compare
+    from graphml.folds import LABEL_BUDGETS
     from graphml.judged import Judged
-    from graphml.ladder import Ladder
+    from graphml.own_models import load_own_model
     from graphml.own_scores import read_own_scores
     from ingestion.errors import UsageError
-    from serving import evaluation_report
+    from serving import evaluation, evaluation_report
+    from serving.progress import StageLog
 
     opened, _ = open_workspace(workspace)
     chosen = _model(opened, model)
-    ladder, judged = Ladder.from_dict(chosen.metrics["ladder"]), Judged.read(chosen.path)
-    own = {}
+    if budget not in LABEL_BUDGETS:
+        raise UsageError(f"--budget {budget} is unknown.", remedy=f"Choose {' or '.join(LABEL_BUDGETS)}.")
+    judged, own = Judged.read(chosen.path), {}
     for path in scores or []:
         if path.stem in own or path.stem in judged.test_scores:
             raise UsageError(f"There is a row {path.stem} already.", remedy="Give the file another name.")
         own[path.stem] = read_own_scores(path, judged)
-    with Console(stderr=True).status(f"Comparing {len(ladder.rows) + len(own)} rows, each by 500 draws"):
-        comparison = compare(ladder, judged, own)
-    page = evaluation_report.write(out or opened.root / "evaluations" / chosen.id, chosen, comparison, own)
-    body = comparison.as_dict() | {"model_id": chosen.id, "report": str(page)}
-    answer(body, as_json, lambda console: evaluation_report.show(console, comparison, own, page))
+    request = evaluation.Request(
+        entries=tuple(load_own_model(text) for text in model_file or []),
+        guards=guards,
+        num_folds=folds,
+        budget=budget,
+        train_days=train_days,
+        embargo_days=embargo_days,
+        num_seeds=seeds,
+        num_settings=tune,
+    )
+    found = evaluation.evaluate(opened, chosen, own, request, StageLog())
+    page = evaluation_report.write(out or evaluation.default_out(opened, chosen), found)
+    body = found.as_dict() | {"report": str(page)}
+    answer(body, as_json, lambda console: evaluation_report.show(console, found, page))
 
 
 @app.command()
@@ -112,6 +138,37 @@ def judged(
     body = {"file": str(out), "validation": len(found.validation_ids), "test": len(found.test_ids)}
     told = f"{body['validation']:,} ids of the validation window and {body['test']:,} of the test window in {out}"
     answer(body, as_json, lambda console: console.print(told, markup=False, highlight=False, soft_wrap=True))
+
+
+@app.command("benchmark-graph")
+def benchmark_graph(
+    file: Annotated[Path, typer.Argument(help="npz with x (N, F), edge_index (2, E) and y (N,) of 0 and 1.")],
+    undirected: Annotated[
+        bool, typer.Option("--undirected", help="Edges are stored once: messages go both ways.")
+    ] = False,
+    splits: Annotated[int | None, typer.Option(min=1, help="Only the first so many splits [default: all].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and judge our graph network on a labelled static graph: AUROC and AUPRC per split, and their mean.
+
+    Splits are the file's train_masks, val_masks and test_masks, (S, N) booleans, or without them 40/20/40, stratified,
+    with seeds 0 to 9. Everything is chosen on the validation part; nothing needs to be set for a file.
+
+    Example: ringfence model benchmark-graph graph.npz --undirected --json
+    """
+    from graphml import static_graph, static_task
+    from ingestion.errors import UsageError
+    from serving import static_table
+    from serving.progress import StageLog
+
+    graph = static_graph.read_static_graph(file, undirected=undirected)
+    if splits is not None and splits > len(graph.splits):
+        raise UsageError(f"--splits is {splits}, but {file.name} has {len(graph.splits)}.", remedy="Ask for fewer.")
+    with StageLog().stage("benchmark") as stage:
+        result = static_task.benchmark_graph(graph, num_splits=splits, progress=stage)
+        stage.output |= result.mean().as_dict()
+    body = static_table.body(file, graph, result, undirected=undirected)
+    answer(body, as_json, lambda console: static_table.show(console, graph, result))
 
 
 def _model(workspace: Workspace, model_id: str | None) -> Model:

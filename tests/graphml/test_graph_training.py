@@ -10,11 +10,17 @@ import pytest
 
 from graphml import graph_training
 from graphml.context import GraphContext
-from graphml.graph_training import GraphTraining, epoch_positions, fit_graph, kept_share
+from graphml.evaluation import average_precision
+from graphml.graph import Cuts
+from graphml.graph_training import GraphTraining, epoch_rows, fit_graph, kept_share
 from graphml.losses import Loss
+from graphml.networks import NETWORKS
+from graphml.node_tasks import NodeTask
 from graphml.tasks import Task
+from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
 from tests.graphml.cases import random_graph
+from tests.graphml.graph_ranks import train_double, train_graph_on_rank
 
 TRAINER = TrainerConfig(epochs=4, patience=9, batch_size=16, precision="fp32")
 CONFIG = GraphTraining(trainer=TRAINER, seeds_per_epoch=60, negatives=2, width=8)
@@ -72,24 +78,24 @@ def test_a_damaged_checkpoint_only_costs_time(context: GraphContext, tasks, tmp_
 
 def test_an_epoch_holds_every_fraud_in_every_pass_and_fresh_negatives(tasks) -> None:
     train, _ = tasks
-    frauds = set(train.positions[train.is_fraud].tolist())
-    drawn = epoch_positions(train, CONFIG, 0)
+    frauds = set(np.flatnonzero(train.is_fraud).tolist())
+    drawn = epoch_rows(train, CONFIG, 0)
     passes = round(CONFIG.seeds_per_epoch / (len(frauds) * (1 + CONFIG.negatives)))
     counted = np.bincount(drawn, minlength=300)
-    assert {int(counted[position]) for position in frauds} == {passes}
+    assert {int(counted[row]) for row in frauds} == {passes}
     assert len(drawn) == passes * len(frauds) * (1 + CONFIG.negatives)
-    assert set(drawn.tolist()) <= set(train.positions.tolist())
-    assert drawn.tolist() == epoch_positions(train, CONFIG, 0).tolist()
-    assert drawn.tolist() != epoch_positions(train, CONFIG, 1).tolist()
+    assert drawn.max() < len(train)
+    assert drawn.tolist() == epoch_rows(train, CONFIG, 0).tolist()
+    assert drawn.tolist() != epoch_rows(train, CONFIG, 1).tolist()
 
 
 def test_a_long_history_gives_an_epoch_of_bounded_size_with_the_same_mix() -> None:
     train = Task(positions=np.arange(10_000), is_fraud=np.arange(10_000) < 1_000)
     config = GraphTraining(negatives=4, seeds_per_epoch=10, max_seeds_per_epoch=500)
-    drawn = epoch_positions(train, config, 0)
+    drawn = epoch_rows(train, config, 0)
     assert len(set(drawn.tolist())) == len(drawn) == 500
     assert (drawn < 1_000).sum() == 100
-    assert set(drawn.tolist()) != set(epoch_positions(train, config, 1).tolist())
+    assert set(drawn.tolist()) != set(epoch_rows(train, config, 1).tolist())
 
 
 def test_the_share_of_negatives_that_is_kept(tasks) -> None:
@@ -137,3 +143,34 @@ def test_too_few_frauds_cannot_choose_an_epoch(context: GraphContext, tasks) -> 
     last = fit_graph(context, tasks[0], None, CONFIG)
     assert len(run.history) == TRAINER.epochs
     assert weights(run) == weights(last)
+
+
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.mark.parametrize("kind", ["entity", "pair"])
+def test_every_network_learns_entities_and_pairs_with_the_same_trainer(
+    context: GraphContext, network: str, kind: str
+) -> None:
+    """The outcome is whether an entity (or the first of a pair) has many transactions: its neighbors show it."""
+    graph = context.graph
+    busy = np.bincount(graph.entity[:200, 0], minlength=30) > 6
+    rng = np.random.default_rng(0)
+    entity = rng.integers(0, 30, (240, 1 if kind == "entity" else 2))
+    position, moment = np.full(240, 200), np.full(240, graph.available_at[199])
+    cuts = Cuts(position=position, label_time=moment, event_time=moment)
+    task = NodeTask(entity=entity, cuts=cuts, is_fraud=busy[entity[:, 0]])
+    trainer = replace(TRAINER, epochs=6, learning_rate=1e-2)
+    config = GraphTraining(network=network, trainer=trainer, fanouts=(16, 4), width=16, dropout=0.0, negatives=9)
+    run = fit_graph(context, task, None, replace(config, seeds_per_epoch=480))
+    assert run.history[-1]["loss"] < 0.6 * run.history[0]["loss"]
+    logits = run.row.logits(context, task.seeds(graph, np.arange(240)))
+    assert average_precision(task.is_fraud, logits) > 0.9
+
+
+def test_two_processes_train_a_graph_network_as_one_does(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(train_graph_on_rank, (2, tmp_path), nprocs=2)
+    alone = train_double()
+    assert alone.state.steps_done >= 50
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, tensor in alone.learner.network.state_dict().items():
+            assert (tensor - found[name]).abs().max() <= 1e-5

@@ -18,7 +18,7 @@ from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
 
 NUM_ROWS = 4_000
-NETWORKS = ("graphsage", "gat", "relational_gat")
+NETWORKS = ("graphsage", "gat")
 #: Rows that can be served.
 ROWS = (*BASELINES, *NETWORKS)
 

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphml import networks as graph_networks
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
 from graphml.graph import Cuts, Ints, TransactionGraph
-from graphml.graph_training import GraphTraining, fit_graph
+from graphml.graph_training import GraphTraining, fit_graph, graph_row
+from graphml.label_table import as_of, labels_of, rebuilt
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
-from graphml.online import known_by
 from graphml.sampling import sample_blocks, seed_nodes
-from graphml.tasks import window_task
+from graphml.tasks import Task, window_task
 from graphml.trainer_config import TrainerConfig
 from ingestion.contracts import MICROSECONDS_PER_DAY as DAY
-from ingestion.labels import LabelEvents
 from ingestion.workspace import Workspace
 from tests.builders import START, Row, build_snapshot, random_rows
 from tests.graphml.cases import random_graph
@@ -57,27 +57,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return shared_training(tmp_path_factory)
 
 
-def labels_of(graph: TransactionGraph) -> LabelEvents:
-    """The graph's label events back, in sequence order (origins do not matter: the order is the graph's own)."""
-    position = np.repeat(np.arange(len(graph)), graph.label_stops - graph.label_starts)
-    order = np.argsort(graph.label_known_at, kind="stable")
-    return LabelEvents(
-        position=position[order],
-        known_at=graph.label_known_at[order],
-        is_fraud=graph.label_state[order] == 1,
-        origin=np.ones(len(order), np.int64),
-    )
-
-
-def rebuilt(graph: TransactionGraph, labels: LabelEvents, **changed: np.ndarray) -> TransactionGraph:
-    """The graph of the same rows with some columns changed, of the same class."""
-    columns = {
-        name: changed.get(name, getattr(graph, name))
-        for name in ("entity", "entity_type", "event_time", "available_at", "features")
-    }
-    return type(graph).build(roles=graph.roles, types=graph.types, labels=labels, **columns)
-
-
 def altered(graph: TransactionGraph, t: int, seed: int) -> TransactionGraph:
     """Every transaction from position t on gets other parties, times and features; later labels other values."""
     rng = np.random.default_rng(seed)
@@ -94,11 +73,7 @@ def altered(graph: TransactionGraph, t: int, seed: int) -> TransactionGraph:
 
 def cut_off(graph: TransactionGraph, t: int) -> TransactionGraph:
     """Everything from position t on is gone, and labels that were not known by then."""
-    labels = known_by(labels_of(graph), int(graph.available_at[t - 1]))
-    kept = labels.position < t
-    labels = LabelEvents(**{name: column[kept] for name, column in vars(labels).items()})
-    columns = {name: getattr(graph, name)[:t] for name in ("entity", "event_time", "available_at", "features")}
-    return rebuilt(graph, labels, **columns)
+    return as_of(graph, t, int(graph.available_at[t - 1]))
 
 
 def samples(graph: TransactionGraph, positions: Ints) -> list[bytes]:
@@ -139,6 +114,24 @@ def test_scores_do_not_see_the_future(trained: Trained, row: str) -> None:
     assert after.tobytes() == before.tobytes()
     deleted = trained.model.score_positions(GraphContext(cut_off(graph, t)), positions, row)
     assert np.abs(deleted - before).max() <= 1e-6
+
+
+@pytest.mark.parametrize("network", sorted(graph_networks.NETWORKS))
+def test_no_network_sees_the_future(network: str) -> None:
+    """With fresh weights: what a network can see does not hang on what it has learned."""
+    t = 200
+    graph = random_graph(3, num=300, entities=20)
+    task = Task(positions=np.arange(t), is_fraud=np.arange(t) % 10 == 0)
+    row = graph_row(GraphContext(graph), task, GraphTraining(network=network, width=8))
+
+    def logits(of: TransactionGraph) -> np.ndarray:
+        return row.logits(GraphContext(of), of.seeds(np.arange(50, t)))
+
+    before = logits(graph)
+    assert logits(altered(graph, t, 1)).tobytes() == before.tobytes()
+    assert np.abs(logits(cut_off(graph, t)) - before).max() <= 1e-6
+    leaky, changed = (LeakyGraph(**vars(of)) for of in (graph, altered(graph, t, 1)))
+    assert np.abs(logits(leaky)[-3:] - logits(changed)[-3:]).max() > 1e-4
 
 
 @pytest.mark.parametrize("row", ["xgboost_neighbors", *NETWORKS])

@@ -1,0 +1,111 @@
+"""The learned graph rows of protocol B: GraphSAGE, GAT, the event graph and its out-of-fold logit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _handbook_data import Data
+from _handbook_trees import Chosen
+
+from graphml.event_graph_row import EventGraphRow
+from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.graph_training import GraphTraining, fit_graph
+from graphml.scorer import Doubles
+from graphml.stacking import out_of_fold, party_folds
+from graphml.tasks import Task
+from graphml.trainer_config import TrainerConfig
+
+NUM_FOLDS = 4
+#: Twelve random combinations of each are tried.
+GRAPH_SPACE: dict[str, list[Any]] = {
+    "epochs": [8, 16, 32],
+    "batch_size": [128, 256],
+    "learning_rate": [1e-3, 3e-3],
+    "weight_decay": [1e-4, 1e-2],
+    "dropout": [0.1, 0.2, 0.3],
+    "width": [32, 64],
+    "negatives": [10, 20],
+}
+GRAPH_DEFAULT = {
+    "epochs": 16,
+    "batch_size": 256,
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-4,
+    "dropout": 0.2,
+    "width": 64,
+    "negatives": 20,
+}
+EVENT_SPACE: dict[str, list[Any]] = {
+    "epochs": [12, 24],
+    "batch_size": [64, 128, 256],
+    "learning_rate": [1e-3, 2e-3, 4e-3],
+    "weight_decay": [1e-2, 1e-1],
+    "dropout": [0.1, 0.3],
+    "width": [32, 64],
+    "negatives": [10, 20, 40],
+}
+EVENT_DEFAULT = {
+    "epochs": 24,
+    "batch_size": 128,
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-2,
+    "dropout": 0.1,
+    "width": 32,
+    "negatives": 20,
+}
+_TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
+
+
+def graph_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any], *, network: str) -> Doubles:
+    """A network of `graphml.networks` on the book's features."""
+    config = _with_setting(GraphTraining(network=network), setting)
+    row = fit_graph(data.book, train, None, config).row
+    return row.logits(data.book, data.book.graph.seeds(test.positions))
+
+
+def event_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
+    """The event graph, on the event's own features."""
+    context = data.fresh_book(train.positions)
+    row = fit_event_graph(context, train, data.book_columns, event_config(setting))
+    return row.logits(context, context.graph.seeds(test.positions))
+
+
+def out_of_fold_logits(
+    data: Data, train: Task, test: Task, setting: Mapping[str, Any], folder: Path
+) -> dict[str, np.ndarray]:
+    """`train` (m,), the event graph's logits of the rows that trees are grown on (`Chosen`), each by a model that
+    was not told its outcome; `test` (n,), the mean of the models'. Models are kept in `folder` until all are there."""
+    rows = Chosen.of(train).rows
+    told = Task(positions=train.positions[rows], is_fraud=train.is_fraud[rows])
+    context = data.fresh_book(told.positions)
+    fold = party_folds(context.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
+
+    def fit_or_read(task: Task, number: int) -> EventGraphRow:
+        kept = folder / str(number)
+        if not (kept / "event_graph.json").exists():
+            kept.mkdir(parents=True, exist_ok=True)
+            config = event_config(setting, seed=number)
+            row = fit_event_graph(context, task, data.book_columns, config, fitted_on=told.positions)
+            row.save(kept)
+        return EventGraphRow.load(kept)
+
+    found = out_of_fold(context, told, fold, fit_or_read)
+    return {"train": found.logits, "test": found.score(context, context.graph.seeds(test.positions))}
+
+
+def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTraining:
+    """The event graph's training of a setting."""
+    config = _with_setting(EventGraphTraining(), setting)
+    width = setting["width"]
+    return replace(
+        config, message_widths=(width, width), max_seeds_per_epoch=16_384, trainer=replace(config.trainer, seed=seed)
+    )
+
+
+def _with_setting(config: GraphTraining, setting: Mapping[str, Any]) -> Any:
+    trainer: TrainerConfig = replace(config.trainer, **{name: setting[name] for name in _TRAINER})
+    return replace(config, trainer=trainer, **{name: setting[name] for name in setting if name not in _TRAINER})

@@ -1,0 +1,166 @@
+"""The rows of protocol B: what each computes from a fold, and what of it is tuned.
+
+A row is given training rows and the ids of test rows, never their outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _handbook_data import Budget, Data, Fold
+from _handbook_graph_rows import (
+    EVENT_DEFAULT,
+    EVENT_SPACE,
+    GRAPH_DEFAULT,
+    GRAPH_SPACE,
+    event_logits,
+    graph_logits,
+    out_of_fold_logits,
+)
+from _handbook_peer import handbook_features, peer_logits
+from _handbook_trees import SPACE, UNTUNED, Chosen, tree_logits
+from _oracle import oracle_scores
+from _results import Results
+
+from graphml.baselines import LogisticRow
+from graphml.graph import Ints
+from graphml.neighbors import NeighborConfig, neighbor_aggregates
+from graphml.scorer import Doubles
+from graphml.tasks import Task
+
+Setting = Mapping[str, Any]
+Score = Callable[[Fold, Budget, Setting], Doubles]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """`score` gives a fold's test logits; settings come from `space` where there is one, else `default`. `stacked`: it
+    also hangs on the event graph's setting."""
+
+    name: str
+    score: Score
+    default: Setting = field(default_factory=dict)
+    space: Mapping[str, list[Any]] = field(default_factory=dict)
+    stacked: bool = False
+
+
+@dataclass(kw_only=True)
+class Rows:
+    """All rows on one data set. `event_setting` is set when the event graph has been tuned: what is stacked is it."""
+
+    data: Data
+    table: Path
+    results: Results
+    event_setting: Setting = field(default_factory=lambda: dict(EVENT_DEFAULT))
+
+    def all(self) -> list[Row]:
+        """In the order in which they are run: what others hang on comes first."""
+        book, default = self._book, self._default
+        return [
+            Row(name="logistic, 15 features", score=self._logistic),
+            Row(name="peer: pandas + XGBClassifier, 15 features", score=self._peer),
+            Row(name="xgboost, 15 features", score=self._trees(book, every_row=True), default=UNTUNED),
+            Row(name="oracle", score=self._oracle),
+            Row(name="event graph", score=self._graph(event_logits), default=EVENT_DEFAULT, space=EVENT_SPACE),
+            Row(
+                name="15 features + graph logit",
+                score=self._trees(book, logit=True),
+                default=UNTUNED,
+                space=SPACE,
+                stacked=True,
+            ),
+            Row(
+                name="xgboost, 15 features, tuned",
+                score=self._trees(book, every_row=True),
+                default=UNTUNED,
+                space=SPACE,
+            ),
+            Row(name="xgboost, default features", score=self._trees(default), default=UNTUNED, space=SPACE),
+            Row(name="default + neighbors", score=self._trees(self._near), default=UNTUNED, space=SPACE),
+            Row(
+                name="everything", score=self._trees(self._near, logit=True), default=UNTUNED, space=SPACE, stacked=True
+            ),
+            Row(
+                name="graphsage",
+                score=self._graph(partial(graph_logits, network="graphsage")),
+                default=GRAPH_DEFAULT,
+                space=GRAPH_SPACE,
+            ),
+            Row(
+                name="gat",
+                score=self._graph(partial(graph_logits, network="gat")),
+                default=GRAPH_DEFAULT,
+                space=GRAPH_SPACE,
+            ),
+        ]
+
+    def _book(self, positions: Ints) -> np.ndarray:
+        return self.data.book.graph.features[positions]
+
+    def _default(self, positions: Ints) -> np.ndarray:
+        return self.data.default.graph.features[positions]
+
+    def _near(self, positions: Ints) -> np.ndarray:
+        graph = self.data.default.graph
+        config = NeighborConfig.for_spec(self.data.default_snapshot.spec)
+        near = neighbor_aggregates(graph, graph.seeds(positions), config)
+        return np.concatenate([graph.features[positions], near], axis=1)
+
+    def _trees(self, inputs: Callable[[Ints], np.ndarray], *, logit: bool = False, every_row: bool = False) -> Score:
+        def score(fold: Fold, budget: Budget, setting: Setting) -> Doubles:
+            train = fold.train(budget)
+            chosen = Chosen.every(train) if every_row else Chosen.of(train)
+            columns = [inputs(train.positions[chosen.rows]), inputs(fold.test.positions)]
+            if logit:
+                found = self.out_of_fold(fold, budget)
+                columns = [
+                    np.column_stack([table, found[name].astype(np.float32)])
+                    for table, name in zip(columns, ("train", "test"), strict=True)
+                ]
+            return tree_logits(columns[0], train.is_fraud[chosen.rows], columns[1], setting, chosen.weight)
+
+        return score
+
+    def out_of_fold(self, fold: Fold, budget: Budget) -> dict[str, np.ndarray]:
+        """See `out_of_fold_logits`, with the event graph's setting."""
+        key = {"day": fold.day, "budget": budget, "setting": dict(self.event_setting)}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+        models = self.results.folder / f"models-{digest}"
+        train, test = fold.train(budget), fold.test
+        return self.results.get(
+            f"graph-logit-{budget}-{fold.day}",
+            key,
+            lambda: out_of_fold_logits(self.data, train, test, self.event_setting, models),
+        )
+
+    def _graph(self, logits: Callable[[Data, Task, Task, Setting], Doubles]) -> Score:
+        return lambda fold, budget, setting: logits(self.data, fold.train(budget), fold.test, setting)
+
+    def _logistic(self, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
+        train, context = fold.train(budget), self.data.book
+        row = LogisticRow.fit(self._book(train.positions), train.is_fraud)
+        return row.logits(context, context.graph.seeds(fold.test.positions))
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        return handbook_features(self.table, first="2018-04-08", last="2018-09-06")
+
+    def _peer(self, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
+        train = fold.train(budget)
+        parts = [self.data.transaction_ids[at] for at in (train.positions, fold.test.positions)]
+        tables = [self._frame.loc[ids].to_numpy() for ids in parts]
+        return peer_logits(tables[0], train.is_fraud, tables[1])
+
+    def _oracle(self, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
+        found = self.results.get(
+            "oracle", {}, lambda: {"chance": oracle_scores(self.data.book.graph, self.data.amount)}
+        )
+        return found["chance"][fold.test.positions]

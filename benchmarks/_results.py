@@ -1,0 +1,40 @@
+"""Results as small files, one a computation, so that a run that was killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A folder of `.npz` files, named by what was computed and a hash of everything that it hangs on."""
+
+    folder: Path
+
+    def get(self, name: str, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """The arrays of `compute`, from their file when there is one; `cpu_seconds` () is what they took."""
+        text = json.dumps(dict(key), sort_keys=True, default=str)
+        path = self.folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
+        if path.exists():
+            with np.load(path) as found:
+                return dict(found)
+        begin = time.process_time()
+        arrays = compute()
+        arrays["cpu_seconds"] = np.asarray(time.process_time() - begin)
+        arrays["key"] = np.asarray(text)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished.npz")
+        np.savez_compressed(unfinished, **arrays)
+        unfinished.replace(path)
+        return arrays

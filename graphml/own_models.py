@@ -1,0 +1,140 @@
+"""A model of a user's own: anything with `fit` and `score` takes part in the ladder, the folds, the guards, the report.
+
+    class MyModel:
+        def fit(self, view): ...             learn from view.features, view.is_fraud, …
+        def score(self, view): return ...    (n,) numbers for view.positions, higher for fraud
+
+`load_own_model` imports a Python file, which runs it, with all rights of the user who calls: only name files that you
+would run yourself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphml.data_view import DataView
+from graphml.errors import GraphmlError
+from ingestion.artifacts import short_hash
+from ingestion.errors import UsageError
+
+Doubles = NDArray[np.float64]
+
+
+class BadScores(GraphmlError):
+    """A model's `score` gave something that ranks nothing."""
+
+
+class OwnModel(Protocol):
+    """What takes part. A fresh one is made for every fit."""
+
+    def fit(self, view: DataView) -> None:
+        """Learn from the view's rows; `view.is_fraud` are their outcomes."""
+        ...
+
+    def score(self, view: DataView) -> Any:
+        """(n,) finite numbers for the view's rows, higher for fraud, each from what came before its row."""
+        ...
+
+
+#: Makes a model from `seed=…` and the keywords of a setting.
+Maker = Callable[..., OwnModel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A row of an evaluation: its name, how its model is made, and `fingerprint`, which changes with anything that may
+    change a score. `space`: values to choose each keyword of `make` from, empty where nothing is to be tuned;
+    `setting`: the ones chosen. `edges_shuffled`: it is a control on rewired links. `is_own`: a user's."""
+
+    name: str
+    make: Maker
+    fingerprint: str
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    setting: Mapping[str, Any] = field(default_factory=dict)
+    edges_shuffled: bool = False
+    is_own: bool = False
+
+    def model(self, seed: int) -> OwnModel:
+        """A fresh model."""
+        return self.make(seed=seed, **self.setting)
+
+    def under(self, setting: Mapping[str, Any]) -> Entry:
+        """The row under another setting."""
+        told = sorted((key, repr(value)) for key, value in setting.items())
+        return replace(self, setting=dict(setting), fingerprint=short_hash([self.fingerprint, told]))
+
+
+def scored(name: str, model: OwnModel, view: DataView) -> Doubles:
+    """The model's scores (n,) of a view, checked. Raises `BadScores` naming what is wrong."""
+    values = np.asarray(model.score(view))
+    wanted = len(view.positions)
+    if values.shape != (wanted,) or values.dtype.kind not in "fiub":
+        raise BadScores(
+            f"{name}: score gave {values.dtype} of shape {values.shape} for {wanted:,} rows.",
+            remedy=f"Return one number a row: a numpy array of shape ({wanted},), e.g. predict_proba(x)[:, 1].",
+        )
+    scores = values.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise BadScores(
+            f"{name}: {len(bad):,} of {wanted:,} scores are not finite, the first of row {bad[0]}: {scores[bad[0]]}.",
+            remedy="Give every row a finite number; features may be NaN where there is no history.",
+        )
+    return scores
+
+
+def load_own_model(text: str) -> Entry:
+    """The entry of `FILE.py:Class`. Runs the file. Raises `UsageError` when it has no such class.
+
+    The class is made without arguments, or with `seed=…` where it takes one; the row is named after the class. A class
+    attribute `space`, lists of values by keyword, is what `tuning` may choose from.
+    """
+    path_text, _, name = text.rpartition(":")
+    path = Path(path_text)
+    if not path_text or not name.isidentifier() or path.suffix != ".py":
+        raise UsageError(f"{text!r} names no model.", remedy="Give a file and a class: my_model.py:MyModel.")
+    if not path.is_file():
+        raise UsageError(f"{path} is not there.", remedy="Name a Python file that holds the class.")
+    content = path.read_bytes()
+    kind: Any = getattr(_module(path), name, None)
+    missing = [word for word in ("fit", "score") if not callable(getattr(kind, word, None))]
+    if not isinstance(kind, type) or missing:
+        what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
+        raise UsageError(f"{path} has {what} {name}.", remedy="A model is a class with fit(view) and score(view).")
+    maker: Callable[..., Any] = kind
+    takes_seed = "seed" in inspect.signature(kind).parameters
+
+    def make(*, seed: int, **setting: Any) -> OwnModel:
+        return cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
+
+    digest = hashlib.sha256(content + name.encode()).hexdigest()
+    space = getattr(kind, "space", {})
+    return Entry(name=name, make=make, fingerprint=digest, space=space, is_own=True)
+
+
+def _module(path: Path) -> Any:
+    """The file as a module; the folder it lies in can be imported from, as when Python runs it."""
+    spec = importlib.util.spec_from_file_location(f"own_model_{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles of its classes look it up there
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that nothing of ours is hidden by a file there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}", remedy="Mend it; run it by itself first."
+        ) from error
+    return module

@@ -1,0 +1,117 @@
+"""Models of a user's own: loaded from a file, checked, run under settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphml.data_view import DataView, EvaluationData
+from graphml.own_models import BadScores, load_own_model, scored
+from ingestion.errors import UsageError
+from tests.graphml.cases import HOUR, graph_of
+
+SOURCE = """
+from dataclasses import dataclass
+import neighbor_of_mine
+
+@dataclass
+class Mine:
+    weight: float = 1.0
+    seed: int = 0
+    space = {"weight": [1.0, 2.0]}
+
+    def fit(self, view):
+        self.fitted = True
+
+    def score(self, view):
+        return view.features[:, 0] * self.weight + self.seed
+
+class Plain:
+    def fit(self, view): ...
+    def score(self, view):
+        return view.positions
+
+class HalfDone:
+    def fit(self, view): ...
+
+not_a_class = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "neighbor_of_mine.py").write_text("")
+    (tmp_path / "my_model.py").write_text(SOURCE)
+    return tmp_path / "my_model.py"
+
+
+@pytest.fixture
+def view() -> DataView:
+    graph = graph_of([[0, 1]] * 4, [i * HOUR for i in range(4)])
+    data = EvaluationData(graph=graph, feature_names=("number",), read=lambda name: None, rows=np.arange(4))
+    return data.to_score(np.asarray([1, 3]))
+
+
+def test_a_class_of_a_file_becomes_a_row(file: Path, view: DataView) -> None:
+    entry = load_own_model(f"{file}:Mine")
+    assert (entry.name, entry.is_own, entry.space) == ("Mine", True, {"weight": [1.0, 2.0]})
+    assert scored("Mine", entry.model(5), view).tolist() == [6.0, 8.0]
+    other = entry.under({"weight": 2.0})
+    assert scored("Mine", other.model(0), view).tolist() == [2.0, 6.0]
+    assert other.fingerprint not in (entry.fingerprint, entry.under({"weight": 1.0}).fingerprint)
+    assert scored("Plain", load_own_model(f"{file}:Plain").model(5), view).tolist() == [1.0, 3.0]
+
+
+def test_the_fingerprint_follows_the_file(file: Path) -> None:
+    before = load_own_model(f"{file}:Mine").fingerprint
+    assert load_own_model(f"{file}:Mine").fingerprint == before
+    assert load_own_model(f"{file}:Plain").fingerprint != before
+    file.write_text(SOURCE + "# changed")
+    assert load_own_model(f"{file}:Mine").fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("my_model.py", "names no model"),
+        ("my_model.py:not a name", "names no model"),
+        ("elsewhere.py:Mine", "is not there"),
+        ("my_model.py:Nobody", "has no class Nobody"),
+        ("my_model.py:not_a_class", "has no class not_a_class"),
+        ("my_model.py:HalfDone", "has no score in HalfDone"),
+    ],
+)
+def test_what_is_no_model_is_told_with_a_remedy(file: Path, name: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as caught:
+        load_own_model(str(file.parent / name))
+    assert caught.value.remedy
+
+
+def test_a_file_that_cannot_be_imported_says_why(file: Path) -> None:
+    file.write_text("import does_not_exist")
+    with pytest.raises(UsageError, match="ModuleNotFoundError: No module named 'does_not_exist'"):
+        load_own_model(f"{file}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.zeros(3), r"float64 of shape \(3,\) for 2 rows"),
+        (np.zeros((2, 2)), r"float64 of shape \(2, 2\) for 2 rows"),
+        (np.asarray(["high", "low"]), r"of shape \(2,\) for 2 rows"),
+        (np.asarray([0.5, np.nan]), "1 of 2 scores are not finite, the first of row 1: nan"),
+        ([0.5, np.inf], "1 of 2 scores are not finite, the first of row 1: inf"),
+    ],
+    ids=["short", "two columns", "words", "nan", "inf"],
+)
+def test_scores_that_rank_nothing_are_refused(view: DataView, given: object, told: str) -> None:
+    class Bad:
+        def fit(self, view: DataView) -> None: ...
+
+        def score(self, view: DataView) -> object:
+            return given
+
+    with pytest.raises(BadScores, match=told):
+        scored("Bad", Bad(), view)

@@ -1,0 +1,137 @@
+"""The guards that users' models are under: honest rows pass, three planted leaks are caught, each by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphml.data_view import EvaluationData
+from graphml.evaluation import Ranking
+from graphml.guards import (
+    FUTURE,
+    LABEL_SHUFFLE,
+    OWN_OUTCOME,
+    Finding,
+    ShuffleWindows,
+    altered,
+    chance_band,
+    check_future,
+    check_label_shuffle,
+    check_own_outcome,
+)
+from graphml.ladder_entries import entries_of
+from graphml.own_fit import fit_on_windows, shuffle_windows
+from graphml.own_models import Entry, load_own_model
+from graphml.tasks import Tasks
+from ingestion.workspace import Workspace
+from tests.builders import DAY, START, build_snapshot, random_rows
+from tests.graphml.trained import Trained, shared_training
+
+LEAKY = Path(__file__).with_name("leaky_models.py")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return shared_training(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def data(trained: Trained) -> EvaluationData:
+    return EvaluationData.of(trained.snapshot, trained.graph)
+
+
+def found_of(entries: Sequence[Entry], trained: Trained, data: EvaluationData) -> dict[tuple[str, str], Finding]:
+    """All three guards of each row, by row and guard."""
+    windows = trained.model.windows
+    tasks = Tasks.of(data.graph, windows, delay_days=7)
+    found = list(check_label_shuffle(entries, trained.snapshot, data, shuffle_windows(windows, delay_days=7)))
+    for entry in entries:
+        fitted = fit_on_windows(entry, data, windows, tasks, seed=0)
+        found.append(check_future(entry.name, fitted.model, fitted.data, tasks.test.positions))
+        found.append(check_own_outcome(entry.name, fitted.model, fitted.data, tasks.test.positions))
+    return {(item.row, item.guard): item for item in found}
+
+
+def own(name: str) -> Entry:
+    return load_own_model(f"{LEAKY}:{name}")
+
+
+CAUGHT = {
+    "OutcomeAtTheEnd": {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE},
+    "EncodedOverAll": {FUTURE, OWN_OUTCOME},  # a party's many rows hide its own from the shuffle here; see below
+    "AgainstAllOfTheParty": {FUTURE},
+    "Honest": set(),
+}
+
+
+def test_planted_leaks_are_caught_and_an_honest_model_is_not(trained: Trained, data: EvaluationData) -> None:
+    found = found_of([own(name) for name in CAUGHT], trained, data)
+    assert len(found) == 3 * len(CAUGHT)
+    for name, guards in CAUGHT.items():
+        failed = {guard for (row, guard), item in found.items() if row == name and not item.passed}
+        assert failed == guards, name
+
+
+def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationData) -> None:
+    entries = {entry.name: entry for entry in entries_of(trained.model.config["training"])}
+    assert all(item.passed for item in found_of([entries["logistic"]], trained, data).values())
+    windows = trained.model.windows
+    tasks = Tasks.of(data.graph, windows, delay_days=7)
+    fitted = fit_on_windows(entries["xgboost_neighbors"], data, windows, tasks, seed=0)
+    assert check_future("trees", fitted.model, data, tasks.test.positions).passed
+    assert check_own_outcome("trees", fitted.model, data, tasks.test.positions).passed
+
+
+def test_a_model_that_throws_dice_cannot_be_checked(trained: Trained, data: EvaluationData) -> None:
+    model = own("Dice").model(0)
+    finding = check_future("Dice", model, data, np.arange(3_000, 3_100))
+    assert not finding.passed and "two scorings of the same rows differ" in finding.told
+
+
+def test_another_future_leaves_the_past_as_it_was(data: EvaluationData) -> None:
+    t = 3_000
+    other = altered(data, t, seed=1)
+    assert np.array_equal(other.graph.features[:t], data.graph.features[:t], equal_nan=True)
+    assert np.array_equal(other.graph.entity[:t], data.graph.entity[:t]) and np.array_equal(
+        other.rows[:t], data.rows[:t]
+    )
+    assert not np.array_equal(other.graph.entity[t:], data.graph.entity[t:])
+    # labels known by the last untouched transaction are the same, later ones are not
+    time = int(data.graph.available_at[t - 1])
+    early = data.graph.label_known_at <= time
+    assert np.array_equal(other.graph.label_state[early], data.graph.label_state[early])
+    assert not np.array_equal(other.graph.label_state[~early], data.graph.label_state[~early])
+
+
+def test_a_shuffle_finds_a_leak_where_a_row_would_rank_like_chance(tmp_path: Path) -> None:
+    # fraud hangs on nothing that could be known: only a leak ranks it
+    rows, labels = random_rows(2_000, seed=3, fraud_rate=0.06)
+    snapshot = build_snapshot(Workspace.open(tmp_path), rows, labels=labels, spec="handbook")
+    data = EvaluationData.of(snapshot)
+    windows = ShuffleWindows(
+        train_start=START,
+        train_end=START + 35 * DAY,
+        train_targets_at=START + 42 * DAY,
+        test_start=START + 42 * DAY,
+        test_end=START + 60 * DAY,
+        test_targets_at=START + 70 * DAY,
+        delay_days=7,
+    )
+    entries = [own("Honest"), own("EncodedOverAll")]
+    honest, leaky = check_label_shuffle(entries, snapshot, data, windows, num=3)
+    assert (honest.row, honest.passed) == ("Honest", True)
+    assert (leaky.row, leaky.passed) == ("EncodedOverAll", False)
+    thin = check_label_shuffle(entries, snapshot, data, replace(windows, test_end=windows.test_start + 1), num=1)
+    assert [item.passed for item in thin] == [False, False] and "not checked" in thin[0].told
+
+
+def test_the_band_of_rankings_by_lot_by_hand() -> None:
+    # two rows, one fraud: average precision is 1 or 1/2, so the band spans both; equal scores leave only 1/2
+    ranking = Ranking(np.asarray([True, False]), np.asarray([2.0, 1.0]))
+    assert chance_band([ranking]) == (0.5, 1.0)
+    tied = Ranking(np.asarray([True, False]), np.asarray([1.0, 1.0]))
+    assert chance_band([tied]) == (0.5, 0.5)
