@@ -150,8 +150,7 @@ class GraphRow:
 
 def classifier(config: StackConfig | RelationalConfig, head: str, num_inputs: int) -> GraphClassifier:
     """The network under one of `HEADS`, with `num_inputs` inputs of the seeds' own and fresh weights."""
-    dropout = config.relation.dropout if isinstance(config, RelationalConfig) else config.dropout
-    return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=dropout))
+    return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=config.dropout))
 
 
 def take_seeds(seeds: Seeds, rows: slice) -> Seeds:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import nn
+from torch.nn.functional import one_hot
 
 from graphml.block import Block
 from graphml.nn.edges import EdgeConfig
@@ -27,7 +28,8 @@ class StackConfig(ABC):
     """Sizes: entity types, F, A, the encodings of the gap and of the features (None: not read; taken as they are),
     width of the initial state, H, number of layers, dropout share.
 
-    `num_types` 0 is a network without states by type: its initial states, `type_width` wide, are given to `propagate`.
+    A node's initial state is the one-hot of its type. `num_types` 0 is a network without: its initial states,
+    `given_width` wide, are given to `propagate`.
     """
 
     num_types: int
@@ -35,16 +37,16 @@ class StackConfig(ABC):
     num_attributes: int
     time: TimeConfig | None = None
     feature_bins: PiecewiseBins | None = None
-    type_width: int = 8
+    given_width: int = 0
     width: int = 64
     num_layers: int = 2
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.num_types < 0 or min(self.type_width, self.width, self.num_layers) < 1:
+        if min(self.num_types, self.given_width) < 0 or min(self.width, self.num_layers) < 1:
             raise ValueError(
-                f"num_types is {self.num_types}, type_width {self.type_width}, width {self.width} and num_layers "
-                f"{self.num_layers}; num_types is 0 or more, the others 1 or more."
+                f"num_types is {self.num_types}, given_width {self.given_width}, width {self.width} and num_layers "
+                f"{self.num_layers}; the first two are 0 or more, the others 1 or more."
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, a share of a state's columns: 0 or more and below 1.")
@@ -62,7 +64,7 @@ class StackConfig(ABC):
     @property
     def in_widths(self) -> list[int]:
         """Width of the states that each layer reads."""
-        return [self.type_width] + [self.width] * (self.num_layers - 1)
+        return [self.num_types or self.given_width] + [self.width] * (self.num_layers - 1)
 
     @abstractmethod
     def layer(self, in_width: int) -> nn.Module:
@@ -97,7 +99,6 @@ class GraphStack(nn.Module):
     def __init__(self, config: StackConfig, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.config = config
-        self.type_state = nn.Embedding(config.num_types, config.type_width) if config.num_types else None
         self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
@@ -109,17 +110,19 @@ class GraphStack(nn.Module):
 
         `type_U` are the type codes of the first hop's sources, `features_NF` the table of transactions.
         """
-        if self.type_state is None:
+        if self.config.num_types == 0:
             raise ValueError(
                 "The network was built with num_types 0 and has no states by type; give it initial states, through "
                 "`propagate`, or build it with the number of types."
             )
-        return self.propagate(hops, self.type_state(type_U), features_NF)
+        # No embedding: the first layer's weights are one, and no gradient has to go back to the sources of a large hop.
+        h_UT = one_hot(type_U, self.config.num_types).to(self.norms[0].weight.dtype)
+        return self.propagate(hops, h_UT, features_NF)
 
     def propagate(
         self, hops: Sequence[Block] | Sequence[RelationalBlock], h_UH: torch.Tensor, features_NF: torch.Tensor
     ) -> torch.Tensor:
-        """The same from initial states `h_UH` (U, type_width) of the first hop's sources."""
+        """The same from initial states `h_UH` (U, given_width) of the first hop's sources."""
         h = h_UH
         for number, (hop, layer, norm) in enumerate(zip(hops, self.layers, self.norms, strict=True)):
             if number > 0:

@@ -22,7 +22,7 @@ from ingestion.failpoints import LOG_VARIABLE, VARIABLE
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
-from tests.graphml.trained import NETWORKS, ROWS, Trained, train_small
+from tests.graphml.trained import NETWORKS, ROWS, SETTINGS, Trained, train_small
 
 TRAIN = """
 import sys
@@ -30,7 +30,7 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from graphml.training import train
 workspace = Workspace.open(sys.argv[1])
-result = train(workspace, Snapshot.open(workspace), workspace.settings(train={"epochs": 1}))
+result = train(workspace, Snapshot.open(workspace), workspace.settings(train={"epochs": 1, "networks": ["graphsage", "gat"]}))
 print(result.model_id, result.reused)
 """
 
@@ -73,7 +73,7 @@ def test_windows_and_alert_budget_come_from_the_settings(trained: Trained) -> No
 
 
 def test_the_same_inputs_find_the_published_model(trained: Trained) -> None:
-    again = train(trained.workspace, trained.snapshot, trained.workspace.settings(train={"epochs": 1}))
+    again = train(trained.workspace, trained.snapshot, trained.workspace.settings(train=SETTINGS))
     assert again.reused
     assert again.model_id == trained.result.model_id
     assert again.ladder == trained.result.ladder
@@ -81,7 +81,7 @@ def test_the_same_inputs_find_the_published_model(trained: Trained) -> None:
 
 
 def test_another_seed_is_another_model(trained: Trained) -> None:
-    settings = trained.workspace.settings(train={"epochs": 1})
+    settings = trained.workspace.settings(train=SETTINGS)
     seen: list[str] = []
 
     def stop(stage: str, fraction: float) -> None:

@@ -19,6 +19,8 @@ from tests.builders import build_snapshot, random_rows
 
 NUM_ROWS = 4_000
 NETWORKS = ("graphsage", "gat")
+#: Settings of every training here.
+SETTINGS = {"epochs": 1, "networks": NETWORKS}
 #: Rows that can be served.
 ROWS = (*BASELINES, *NETWORKS)
 
@@ -38,7 +40,7 @@ def train_small(workspace: Workspace, *, num_rows: int = NUM_ROWS, seed: int = 5
     """Build the snapshot and train one epoch."""
     rows, labels = random_rows(num_rows, seed=seed, fraud_rate=0.03)
     snapshot = build_snapshot(workspace, rows, labels=labels)
-    result = train(workspace, snapshot, workspace.settings(train={"epochs": 1, "networks": NETWORKS}))
+    result = train(workspace, snapshot, workspace.settings(train=SETTINGS))
     return Trained(
         workspace=workspace,
         snapshot=snapshot,

@@ -62,7 +62,7 @@ def test_a_query_changes_the_messages_of_its_own_target_only() -> None:
 def test_without_a_query_of_its_own_a_message_sees_the_state_of_its_target() -> None:
     block = random_block(2)
     h, features = random_inputs(2, block, 3)
-    config = MessagePassingConfig(num_types=0, num_features=3, num_attributes=2, type_width=3, width=4)
+    config = MessagePassingConfig(num_types=0, num_features=3, num_attributes=2, given_width=3, width=4)
     layer = config.layer(3).double().eval()
     assert torch.equal(layer(block, h, features), layer(block, h, features, h[: block.num_targets]))
 

@@ -35,7 +35,7 @@ SIZES = {
     "num_attributes": NUM_ATTRIBUTES,
     "time": RICH_EDGE.time,
     "feature_bins": RICH_EDGE.feature_bins,
-    "type_width": 3,
+    "given_width": 3,
     "width": 4,
     "num_layers": 2,
     "dropout": 0.0,

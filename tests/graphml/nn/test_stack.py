@@ -8,7 +8,7 @@ from graphml.nn.sage import SageConfig
 from graphml.torch_first import torch
 from tests.graphml.nn.cases import random_block, random_inputs
 
-SIZES = {"num_features": 3, "num_attributes": 2, "type_width": 4, "width": 6, "num_layers": 2, "dropout": 0.0}
+SIZES = {"num_features": 3, "num_attributes": 2, "given_width": 4, "width": 6, "num_layers": 2, "dropout": 0.0}
 
 
 def test_initial_states_are_those_of_the_types() -> None:
@@ -17,8 +17,8 @@ def test_initial_states_are_those_of_the_types() -> None:
     hops = [random_block(0, num_targets=3, num_more=2), random_block(1, num_targets=2, num_more=1)]
     types = torch.tensor([0, 1, 1, 0, 1])
     _, features = random_inputs(0, hops[0], 1)
-    assert network.type_state is not None
-    given = network.propagate(hops, network.type_state(types), features)
+    one_hot = torch.tensor([[1, 0], [0, 1], [0, 1], [1, 0], [0, 1]], dtype=torch.float64)
+    given = network.propagate(hops, one_hot, features)
     assert torch.equal(network(hops, types, features), given)
 
 
