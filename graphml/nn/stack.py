@@ -116,7 +116,7 @@ class GraphStack(nn.Module):
                 "`propagate`, or build it with the number of types."
             )
         # No embedding: the first layer's weights are one, and no gradient has to go back to the sources of a large hop.
-        h_UT = one_hot(type_U, self.config.num_types).to(self.norms[0].weight.dtype)
+        h_UT = one_hot(type_U, self.config.num_types).to(next(self.parameters()).dtype)
         return self.propagate(hops, h_UT, features_NF)
 
     def propagate(

@@ -30,7 +30,8 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from graphml.training import train
 workspace = Workspace.open(sys.argv[1])
-result = train(workspace, Snapshot.open(workspace), workspace.settings(train={"epochs": 1, "networks": ["graphsage", "gat"]}))
+settings = workspace.settings(train={"epochs": 1, "networks": ["graphsage", "gat"]})
+result = train(workspace, Snapshot.open(workspace), settings)
 print(result.model_id, result.reused)
 """
 
