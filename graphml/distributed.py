@@ -77,6 +77,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes and answers; true without `torchrun`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def current_ranks() -> Ranks:
     """This process among those that `joined` brought together, alone without it; on the accelerator if there is one."""
     device = _device()

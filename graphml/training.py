@@ -5,11 +5,11 @@ The id of a model is a hash of its inputs (snapshot, settings, code), so the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -20,7 +20,9 @@ from graphml.calibration import Calibration
 from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
 from graphml.context import GraphContext
+from graphml.distributed import Ranks, joined
 from graphml.evaluation import average_precision
+from graphml.graph import TransactionGraph
 from graphml.graph_training import GraphRun, GraphTraining, fit_graph
 from graphml.judged import Judged
 from graphml.ladder import (
@@ -36,7 +38,9 @@ from graphml.model import Model, RowPolicy
 from graphml.neighbors import NeighborConfig
 from graphml.rewire import rewire
 from graphml.scorer import Doubles, Scorer
+from graphml.stored_graph import stored_graph
 from graphml.tasks import Tasks, Windows, plan_windows
+from graphml.trainer import Tracker
 from graphml.trainer_config import TrainerConfig
 from ingestion.artifacts import publish, short_hash, staging, verify
 from ingestion.config import Settings
@@ -98,6 +102,22 @@ class TrainResult:
     reused: bool
 
 
+class Tracking(Protocol):
+    """A store of experiments; `graphml.tracking` has the one for MLflow."""
+
+    def start(self, model_id: str, settings: dict[str, Any]) -> None:
+        """Begin or go on with the run of a model."""
+        ...
+
+    def tracker(self, stage: str) -> Tracker:
+        """What the training of one network calls after every epoch."""
+        ...
+
+    def finish(self, metrics: dict[str, float]) -> None:
+        """End the run."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Prepared:
     """What all rows are trained and judged on."""
@@ -110,6 +130,7 @@ class _Prepared:
     test: TestWindow
     progress: Progress
     checkpoints: Path
+    tracking: Tracking | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,35 +153,63 @@ def train(
     *,
     progress: Progress | None = None,
     seed: int | None = None,
+    tracking: Tracking | None = None,
 ) -> TrainResult:
     """Train, judge and publish a model of `snapshot`, or find it published.
 
-    A killed run goes on at its last epoch. `progress(stage, fraction)` is called as work goes on. Raises
+    A killed run goes on at its last checkpoint. `progress(stage, fraction)` is called as work goes on. Under `torchrun`
+    all processes call this alike: they train the networks together, the first one does everything else. Raises
     `TooLittleData` (exit 3) when the snapshot is too short.
     """
     config = TrainConfig.of(settings, snapshot, seed=seed)
     model_id = "model-" + short_hash([snapshot.id, config.as_dict(), code_version()])
     target = workspace.models / model_id
-    if _is_published(target):
-        model = Model.open(target)
-        ladder = Ladder.from_dict(model.metrics["ladder"])
-        return TrainResult(model_id=model_id, path=target, ladder=ladder, windows=model.windows, reused=True)
-    prepared = _prepare(snapshot, config, workspace.cache / "training" / model_id, progress or _silent)
+    with joined() as ranks:
+        if ranks.from_first(_is_published(target)):
+            return _published(target, reused=True)
+        prepared = _prepare(
+            workspace,
+            snapshot,
+            config,
+            ranks,
+            checkpoints=workspace.cache / "training" / model_id,
+            progress=progress or _silent,
+            tracking=tracking if ranks.is_first else None,
+        )
+        if ranks.is_first:
+            _train_and_publish(prepared, target)
+        else:
+            _train_networks(prepared)
+        ranks.from_first(None)  # nobody leaves before the model is there
+        return _published(target, reused=False)
+
+
+def _train_and_publish(prepared: _Prepared, target: Path) -> None:
+    model_id = target.name
+    if prepared.tracking is not None:
+        prepared.tracking.start(model_id, prepared.config.as_dict())
     rows = _fit_rows(prepared)
     ladder = _judge(prepared, rows)
-    with staging(workspace.models, prefix="model") as folder:
+    with staging(target.parent, prefix="model") as folder:
         _write_bundle(folder, model_id, prepared, rows, ladder)
         manifest = {
             "id": model_id,
             "kind": "model",
-            "snapshot_id": snapshot.id,
+            "snapshot_id": prepared.snapshot.id,
             "served": ladder.served,
             "code_version": code_version(),
         }
-        path = publish(folder, target, manifest, fail_point="model")
+        publish(folder, target, manifest, fail_point="model")
+    if prepared.tracking is not None:
+        prepared.tracking.finish({f"test_ap/{row.name}": row.average_precision.value for row in ladder.rows})
     _drop_checkpoints(prepared.checkpoints)
     prepared.progress("publish", 1.0)
-    return TrainResult(model_id=model_id, path=path, ladder=ladder, windows=prepared.windows, reused=False)
+
+
+def _published(target: Path, *, reused: bool) -> TrainResult:
+    model = Model.open(target)
+    ladder = Ladder.from_dict(model.metrics["ladder"])
+    return TrainResult(model_id=model.id, path=target, ladder=ladder, windows=model.windows, reused=reused)
 
 
 def _is_published(target: Path) -> bool:
@@ -174,9 +223,18 @@ def _is_published(target: Path) -> bool:
     return True
 
 
-def _prepare(snapshot: Snapshot, config: TrainConfig, checkpoints: Path, progress: Progress) -> _Prepared:
+def _prepare(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    config: TrainConfig,
+    ranks: Ranks,
+    *,
+    checkpoints: Path,
+    progress: Progress,
+    tracking: Tracking | None,
+) -> _Prepared:
     progress("read", 0.0)
-    context = GraphContext(snapshot)
+    context = GraphContext(snapshot if ranks.world == 1 else _shared_graph(workspace, snapshot, ranks))
     delay_days = int(snapshot.manifest["label_maturity_days"])
     windows = plan_windows(
         context.graph,
@@ -202,7 +260,16 @@ def _prepare(snapshot: Snapshot, config: TrainConfig, checkpoints: Path, progres
         test=test,
         progress=progress,
         checkpoints=checkpoints,
+        tracking=tracking,
     )
+
+
+def _shared_graph(workspace: Workspace, snapshot: Snapshot, ranks: Ranks) -> TransactionGraph:
+    """One memory-mapped graph for all processes of a machine, made by the first of them."""
+    folder = workspace.cache / "graphs"
+    graph = stored_graph(snapshot, folder) if ranks.is_first else None
+    ranks.from_first(None)
+    return graph or stored_graph(snapshot, folder)
 
 
 def _fit_rows(prepared: _Prepared) -> list[_FittedRow]:
@@ -228,16 +295,25 @@ def _fit_baselines(prepared: _Prepared) -> list[_FittedRow]:
 
 def _fit_networks(prepared: _Prepared) -> list[_FittedRow]:
     """Each network, and the same on shuffled edges."""
-    context = prepared.context
-    shuffled = GraphContext(rewire(context.graph, seed=prepared.config.seed))
-    rows = []
+    return [
+        _fitted(prepared, context, run.row, name=name, history=run.history)
+        for name, context, run in _network_runs(prepared)
+    ]
+
+
+def _train_networks(prepared: _Prepared) -> None:
+    """The part of a process that is not the first: the same trainings in the same order."""
+    for _ in _network_runs(prepared):
+        pass
+
+
+def _network_runs(prepared: _Prepared) -> Iterator[tuple[str | None, GraphContext, GraphRun]]:
+    """Name of a control (None for a row that can be served), its graph, its training."""
+    shuffled = GraphContext(rewire(prepared.context.graph, seed=prepared.config.seed))
     for config in prepared.config.networks:
-        run = _fit_network(prepared, context, config, config.network)
-        rows.append(_fitted(prepared, context, run.row, history=run.history))
+        yield None, prepared.context, _fit_network(prepared, prepared.context, config, config.network)
         name = shuffled_name(config.network)
-        control = _fit_network(prepared, shuffled, config, name)
-        rows.append(_fitted(prepared, shuffled, control.row, name=name, history=control.history))
-    return rows
+        yield name, shuffled, _fit_network(prepared, shuffled, config, name)
 
 
 def shuffled_name(network: str) -> str:
@@ -253,6 +329,7 @@ def _fit_network(prepared: _Prepared, context: GraphContext, config: GraphTraini
         config,
         checkpoint=prepared.checkpoints / f"{stage}.safetensors",
         progress=lambda _, fraction: prepared.progress(stage, fraction),
+        tracker=None if prepared.tracking is None else prepared.tracking.tracker(stage),
     )
 
 

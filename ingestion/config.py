@@ -60,6 +60,7 @@ class TrainSettings(_Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Autocast of the networks; auto measures whether bf16 is faster here"
     )
+    tracking: bool = Field(True, description="Record trainings in the workspace's mlflow.db")
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
     fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8), description="Newest transactions that a party's state is made of, and those of each party behind them"

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from graphml.model import Model
-from graphml.training import TrainResult
+from graphml.training import Tracking, TrainResult
 from ingestion.config import Settings
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
@@ -56,9 +56,18 @@ class NightlyResult:
 
 
 def nightly(
-    workspace: Workspace, *, source: Path, mapping: str, settings: Settings, master: str = "local[2]"
+    workspace: Workspace,
+    *,
+    source: Path,
+    mapping: str,
+    settings: Settings,
+    master: str = "local[2]",
+    tracking: Tracking | None = None,
 ) -> NightlyResult:
-    """Run every stage on a table. Raises `RetryLater` when another job writes to the workspace."""
+    """Run every stage on a table; `tracking` is told how the networks train.
+
+    Raises `RetryLater` when another job writes to the workspace.
+    """
     run_id = f"run-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}"
     stages = StageLog(workspace.runs / run_id / "stages.jsonl")
     with workspace.lock(doing="this nightly run"):
@@ -72,7 +81,7 @@ def nightly(
         )
         snapshot = Snapshot.open(workspace)
         contents = pipeline.load_graph(workspace, stages, settings, master=master)
-        trained = pipeline.train_model(workspace, stages, settings, snapshot)
+        trained = pipeline.train_model(workspace, stages, settings, snapshot, tracking)
         model = Model.open(trained.path)
         index_id = pipeline.index_entities(workspace, stages, snapshot, model)
         tail = pipeline.score_tail(stages, snapshot, model)

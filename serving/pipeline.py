@@ -12,7 +12,7 @@ from rich.console import Console
 
 from graphml.context import GraphContext
 from graphml.model import Model
-from graphml.training import TrainResult
+from graphml.training import Tracking, TrainResult
 from graphml.training import train as train_graph_models
 from ingestion import artifacts
 from ingestion.config import Settings
@@ -87,10 +87,16 @@ def load_graph(workspace: Workspace, stages: StageLog, settings: Settings, *, ma
     return contents
 
 
-def train_model(workspace: Workspace, stages: StageLog, settings: Settings, snapshot: Snapshot) -> TrainResult:
+def train_model(
+    workspace: Workspace,
+    stages: StageLog,
+    settings: Settings,
+    snapshot: Snapshot,
+    tracking: Tracking | None = None,
+) -> TrainResult:
     """Snapshot -> model and ladder."""
     with stages.stage("train") as stage:
-        result = train_graph_models(workspace, snapshot, settings, progress=stage)
+        result = train_graph_models(workspace, snapshot, settings, progress=stage, tracking=tracking)
         stage.output = {"model": result.model_id, "served": result.ladder.served, "reused": result.reused}
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from ingestion import native
 
 native.prepare()  # before any test, and in the process that only collects what the workers say
+os.environ.setdefault("RINGFENCE_TRAIN_TRACKING", "false")  # seconds a training; what is tracked has tests of its own
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

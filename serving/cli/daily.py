@@ -9,7 +9,15 @@ import typer
 
 from ingestion.errors import UsageError
 from serving.cli.data import rows_of
-from serving.cli.options import DEFAULT_WORKSPACE, GraphUriOption, JsonOption, WorkspaceOption, answer, open_workspace
+from serving.cli.options import (
+    DEFAULT_WORKSPACE,
+    GraphUriOption,
+    JsonOption,
+    WorkspaceOption,
+    answer,
+    open_workspace,
+    tracking_of,
+)
 
 AsOfOption = Annotated[
     str | None, typer.Option("--as-of", help="RFC 3339 time; only what was known by then is seen.", show_default=False)
@@ -60,7 +68,14 @@ def nightly(
             "There is no table or mapping to read.",
             remedy="Write: ringfence nightly FILE --mapping NAME, or set [source] path and mapping in ringfence.toml.",
         )
-    result = job.nightly(opened, source=chosen_source, mapping=chosen_mapping, settings=settings, master=spark_master)
+    result = job.nightly(
+        opened,
+        source=chosen_source,
+        mapping=chosen_mapping,
+        settings=settings,
+        master=spark_master,
+        tracking=tracking_of(opened, settings),
+    )
     answer(result.as_dict(), as_json, lambda console: job.show(console, result))
 
 

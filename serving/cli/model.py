@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, answer, open_workspace
+from serving.cli.options import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    answer,
+    open_workspace,
+    tracking_of,
+)
 
 if TYPE_CHECKING:
     from graphml.model import Model
@@ -23,22 +30,37 @@ def train(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     snapshot: Annotated[str | None, typer.Option(help="Snapshot id [default: the newest].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs of GraphSAGE.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs of each network.")] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="graphsage, gat, relational_graphsage or relational_gat; may be given again."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the baselines and GraphSAGE on a snapshot and print the ladder.
+    """Train the baselines and the graph networks on a snapshot and print the ladder.
 
-    Example: ringfence model train --workspace ./workspace-demo
+    Under torchrun the processes train the networks together, each on its share of every batch (gloo on processors, NCCL
+    on GPUs); the workspace must be on a disk that all of them see.
+
+    Example: ringfence model train --network graphsage --network gat --workspace ./workspace-demo
+
+    Example: torchrun --nproc-per-node 2 -m serving model train --workspace ./workspace-demo
     """
+    from graphml.distributed import is_first_process
+    from graphml.training import train as train_with_others
     from ingestion.snapshot import Snapshot
     from ingestion.workspace import Workspace
     from serving import ladder_table, pipeline
     from serving.progress import StageLog
 
     opened = Workspace.open(workspace)
-    settings = opened.settings(train={"seed": seed, "epochs": epochs})
+    settings = opened.settings(train={"seed": seed, "epochs": epochs, "networks": tuple(network or ()) or None})
+    found = Snapshot.open(opened, snapshot)
+    if not is_first_process():
+        train_with_others(opened, found, settings)
+        return
     with opened.lock(doing="this training"):
-        result = pipeline.train_model(opened, StageLog(), settings, Snapshot.open(opened, snapshot))
+        result = pipeline.train_model(opened, StageLog(), settings, found, tracking_of(opened, settings))
     body = {"model_id": result.model_id, "path": str(result.path), "reused": result.reused, **result.ladder.as_dict()}
     answer(body, as_json, lambda console: ladder_table.show(console, result))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -13,6 +13,10 @@ from rich.console import Console
 
 from ingestion.errors import UsageError
 from ingestion.workspace import Workspace
+
+if TYPE_CHECKING:
+    from graphml.training import Tracking
+    from ingestion.config import Settings
 
 DEFAULT_WORKSPACE = Path("workspace")
 
@@ -41,3 +45,12 @@ def open_workspace(path: Path, graph_uri: str | None = None, *, create: bool = F
         )
     workspace = Workspace.open(path)
     return workspace, workspace.settings(graph={"uri": graph_uri})
+
+
+def tracking_of(workspace: Workspace, settings: Settings) -> Tracking | None:
+    """Where trainings are recorded: the workspace's mlflow.db, unless `[train] tracking` is off."""
+    if not settings.train.tracking:
+        return None
+    from graphml.tracking import MlflowTracking
+
+    return MlflowTracking(workspace.root / "mlflow.db")
