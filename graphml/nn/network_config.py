@@ -13,11 +13,16 @@ from graphml.nn.stack import GraphStack, StackConfig
 
 
 class NetworkConfig(Protocol):
-    """What a classifier needs to know of a graph network: the width of its states, and how to build it."""
+    """What a classifier needs to know of a graph network: the width of its states, its dropout, how to build it."""
 
     @property
     def width(self) -> int:
         """Width of the states that the network gives."""
+        ...
+
+    @property
+    def dropout(self) -> float:
+        """Share of a state's columns that are dropped in training."""
         ...
 
     def build(self) -> GraphStack:

@@ -67,6 +67,11 @@ class RelationalConfig:
         """H."""
         return self.relation.width
 
+    @property
+    def dropout(self) -> float:
+        """Dropout share."""
+        return self.relation.dropout
+
     def layer(self, in_width: int) -> RelationalLayer:
         """One layer of the network."""
         messages = [self.relation.message(in_width) for _ in range(self.num_relations)]

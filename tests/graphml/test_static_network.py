@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphml.block import mean_by_target
+from graphml.nn.gather import mean_by_target
 from graphml.static_graph import Split, StaticGraph
 from graphml.static_network import ByteDropout, NeighborMean, NetworkConfig, NodeClassifier, NodeInputs
 from graphml.torch_first import torch
