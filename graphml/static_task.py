@@ -136,6 +136,8 @@ def benchmark_graph(
                 progress(f"split {done + 1} of {wanted}: {doing}", (done + share) / wanted)
 
         results.append(judge_split(graph, inputs, graph.splits[number], seeded, progress=tell))
+        found = results[-1].judgement
+        tell(f"{results[-1].chosen}, AUROC {found.auroc:.4f}, AUPRC {found.auprc:.4f}", 1.0)
     return StaticResult(splits=tuple(results))
 
 

@@ -63,6 +63,7 @@ def test_progress_rises_to_the_end(known_graph: StaticGraph) -> None:
     shares = [share for _, share in told]
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert told[0][0].startswith("split 1 of 2: labels")
+    assert "AUPRC" in told[-1][0] and told[-1][0].startswith("split 2 of 2: ")
 
 
 @pytest.mark.parametrize("num", [0, 11])
