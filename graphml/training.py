@@ -5,90 +5,43 @@ The id of a model is a hash of its inputs (snapshot, settings, code), so the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-import orjson
-import pyarrow as pa
 
-from graphml.baselines import LogisticRow, TreeConfig, TreeRow
+from graphml.baselines import LogisticRow, TreeRow
+from graphml.bundle import write_bundle
 from graphml.calibration import Calibration
-from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
 from graphml.context import GraphContext
 from graphml.distributed import Ranks, joined
 from graphml.evaluation import average_precision
 from graphml.graph import TransactionGraph
 from graphml.graph_training import GraphRun, GraphTraining, fit_graph
-from graphml.judged import Judged
 from graphml.ladder import (
     Ladder,
     LadderRow,
     TestWindow,
     choose_served,
     judge_row,
-    report_calibration,
-    report_curves,
 )
 from graphml.model import Model, RowPolicy
-from graphml.neighbors import NeighborConfig
+from graphml.prepared import FittedRow, Prepared, Progress, Tracking
 from graphml.rewire import rewire
-from graphml.scorer import Doubles, Scorer
+from graphml.run_config import TrainConfig
+from graphml.scorer import Scorer
 from graphml.stored_graph import stored_graph
 from graphml.tasks import Tasks, Windows, plan_windows
-from graphml.trainer import Tracker
-from graphml.trainer_config import TrainerConfig
 from ingestion.artifacts import publish, short_hash, staging, verify
 from ingestion.config import Settings
 from ingestion.errors import ArtifactError
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 
-Progress = Callable[[str, float], None]
 _SHUFFLED = "_shuffled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides what a model of a snapshot is."""
-
-    validation_days: int
-    test_days: int
-    alert_budget: float
-    seed: int
-    trees: TreeConfig
-    neighbors: NeighborConfig
-    networks: tuple[GraphTraining, ...]
-
-    @classmethod
-    def of(cls, settings: Settings, snapshot: Snapshot, *, seed: int | None = None) -> TrainConfig:
-        """From a workspace's settings; `seed` overrides the settings'."""
-        train = settings.train
-        chosen = train.seed if seed is None else seed
-        return cls(
-            validation_days=train.validation_days,
-            test_days=train.test_days,
-            alert_budget=train.alert_budget,
-            seed=chosen,
-            trees=TreeConfig(seed=chosen),
-            neighbors=NeighborConfig.for_spec(snapshot.spec),
-            networks=tuple(
-                GraphTraining(
-                    network=network,
-                    fanouts=train.fanouts,
-                    trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision=train.precision),
-                )
-                for network in train.networks
-            ),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,50 +53,6 @@ class TrainResult:
     ladder: Ladder
     windows: Windows
     reused: bool
-
-
-class Tracking(Protocol):
-    """A store of experiments; `graphml.tracking` has the one for MLflow."""
-
-    def start(self, model_id: str, settings: dict[str, Any]) -> None:
-        """Begin or go on with the run of a model."""
-        ...
-
-    def tracker(self, stage: str) -> Tracker:
-        """What the training of one network calls after every epoch."""
-        ...
-
-    def finish(self, metrics: dict[str, float]) -> None:
-        """End the run."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Prepared:
-    """What all rows are trained and judged on."""
-
-    snapshot: Snapshot
-    config: TrainConfig
-    context: GraphContext
-    windows: Windows
-    tasks: Tasks
-    test: TestWindow
-    progress: Progress
-    checkpoints: Path
-    tracking: Tracking | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _FittedRow:
-    """A row and its logits on validation and test."""
-
-    scorer: Scorer
-    name: str
-    is_servable: bool
-    validation_logits: Doubles
-    test_logits: Doubles
-    policy: RowPolicy
-    history: list[dict[str, float]]
 
 
 def train(
@@ -184,14 +93,14 @@ def train(
         return _published(target, reused=False)
 
 
-def _train_and_publish(prepared: _Prepared, target: Path) -> None:
+def _train_and_publish(prepared: Prepared, target: Path) -> None:
     model_id = target.name
     if prepared.tracking is not None:
         prepared.tracking.start(model_id, prepared.config.as_dict())
     rows = _fit_rows(prepared)
     ladder = _judge(prepared, rows)
     with staging(target.parent, prefix="model") as folder:
-        _write_bundle(folder, model_id, prepared, rows, ladder)
+        write_bundle(folder, model_id, prepared, rows, ladder)
         manifest = {
             "id": model_id,
             "kind": "model",
@@ -232,7 +141,7 @@ def _prepare(
     checkpoints: Path,
     progress: Progress,
     tracking: Tracking | None,
-) -> _Prepared:
+) -> Prepared:
     progress("read", 0.0)
     context = GraphContext(snapshot if ranks.world == 1 else _shared_graph(workspace, snapshot, ranks))
     delay_days = int(snapshot.manifest["label_maturity_days"])
@@ -251,7 +160,7 @@ def _prepare(
         amount=arrays.amount_minor[at] / 10.0 ** arrays.exponents[arrays.currency[at]],
     )
     progress("read", 1.0)
-    return _Prepared(
+    return Prepared(
         snapshot=snapshot,
         config=config,
         context=context,
@@ -272,7 +181,7 @@ def _shared_graph(workspace: Workspace, snapshot: Snapshot, ranks: Ranks) -> Tra
     return graph or stored_graph(snapshot, folder)
 
 
-def _fit_rows(prepared: _Prepared) -> list[_FittedRow]:
+def _fit_rows(prepared: Prepared) -> list[FittedRow]:
     """The rows in the order of the ladder. Trees grow on a thread of their own while the networks train here."""
     with ThreadPoolExecutor(1, thread_name_prefix="baselines") as pool:
         baselines = pool.submit(_fit_baselines, prepared)
@@ -282,7 +191,7 @@ def _fit_rows(prepared: _Prepared) -> list[_FittedRow]:
     return rows
 
 
-def _fit_baselines(prepared: _Prepared) -> list[_FittedRow]:
+def _fit_baselines(prepared: Prepared) -> list[FittedRow]:
     context, task, config = prepared.context, prepared.tasks.train, prepared.config
     seeds = context.graph.seeds(task.positions)
     scorers: list[Scorer] = [
@@ -293,7 +202,7 @@ def _fit_baselines(prepared: _Prepared) -> list[_FittedRow]:
     return [_fitted(prepared, context, scorer) for scorer in scorers]
 
 
-def _fit_networks(prepared: _Prepared) -> list[_FittedRow]:
+def _fit_networks(prepared: Prepared) -> list[FittedRow]:
     """Each network, and the same on shuffled edges."""
     return [
         _fitted(prepared, context, run.row, name=name, history=run.history)
@@ -301,13 +210,13 @@ def _fit_networks(prepared: _Prepared) -> list[_FittedRow]:
     ]
 
 
-def _train_networks(prepared: _Prepared) -> None:
+def _train_networks(prepared: Prepared) -> None:
     """The part of a process that is not the first: the same trainings in the same order."""
     for _ in _network_runs(prepared):
         pass
 
 
-def _network_runs(prepared: _Prepared) -> Iterator[tuple[str | None, GraphContext, GraphRun]]:
+def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, GraphRun]]:
     """Name of a control (None for a row that can be served), its graph, its training."""
     shuffled = GraphContext(rewire(prepared.context.graph, seed=prepared.config.seed))
     for config in prepared.config.networks:
@@ -321,7 +230,7 @@ def shuffled_name(network: str) -> str:
     return network + _SHUFFLED
 
 
-def _fit_network(prepared: _Prepared, context: GraphContext, config: GraphTraining, stage: str) -> GraphRun:
+def _fit_network(prepared: Prepared, context: GraphContext, config: GraphTraining, stage: str) -> GraphRun:
     return fit_graph(
         context,
         prepared.tasks.train,
@@ -334,19 +243,19 @@ def _fit_network(prepared: _Prepared, context: GraphContext, config: GraphTraini
 
 
 def _fitted(
-    prepared: _Prepared,
+    prepared: Prepared,
     context: GraphContext,
     scorer: Scorer,
     *,
     name: str | None = None,
     history: list[dict[str, float]] | None = None,
-) -> _FittedRow:
+) -> FittedRow:
     """Score validation and test; calibration and threshold come from validation."""
     tasks = prepared.tasks
     validation = scorer.logits(context, context.graph.seeds(tasks.validation.positions))
     calibration = Calibration.fit(validation, tasks.validation.is_fraud)
     quantile = np.quantile(validation, 1 - prepared.config.alert_budget, method="higher")
-    return _FittedRow(
+    return FittedRow(
         scorer=scorer,
         name=name or scorer.name,
         is_servable=name is None,
@@ -357,7 +266,7 @@ def _fitted(
     )
 
 
-def _judge(prepared: _Prepared, rows: list[_FittedRow]) -> Ladder:
+def _judge(prepared: Prepared, rows: list[FittedRow]) -> Ladder:
     judged: list[LadderRow] = []
     for row in rows:
         judged.append(
@@ -384,64 +293,6 @@ def _judge(prepared: _Prepared, rows: list[_FittedRow]) -> Ladder:
         num_frauds=int(is_fraud.sum()),
         alert_budget=prepared.config.alert_budget,
     )
-
-
-def _write_bundle(folder: Path, model_id: str, prepared: _Prepared, rows: list[_FittedRow], ladder: Ladder) -> None:
-    servable = {row.name: row for row in rows if row.is_servable}
-    for row in servable.values():
-        row.scorer.save(folder)
-    served = servable[ladder.served]
-    manifest = prepared.snapshot.manifest
-    config = {
-        "feature_spec": manifest["feature_spec"],
-        "roles": list(prepared.snapshot.roles),
-        "types": list(prepared.context.graph.types),
-        "alert_party": manifest["alert_party"],
-        "label_maturity_days": manifest["label_maturity_days"],
-        "windows": prepared.windows.as_dict(),
-        "training": prepared.config.as_dict(),
-        "code_version": code_version(),
-    }
-    metrics = {
-        "ladder": ladder.as_dict(),
-        "base_rate": ladder.base_rate,
-        "curves": report_curves(prepared.test, {row.name: row.test_logits for row in rows}),
-        "calibration": report_calibration(prepared.test, served.policy.calibration(served.test_logits)),
-        "history": {row.name: row.history for row in rows if row.history},
-    }
-    facts = CardFacts(
-        model_id=model_id,
-        code_version=code_version(),
-        manifest=manifest,
-        windows=prepared.windows,
-        tasks=prepared.tasks,
-        delay_days=int(manifest["label_maturity_days"]),
-        ladder=ladder,
-        policy=served.policy,
-    )
-    _judged(prepared, rows).write(folder)
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "metrics.json", metrics)
-    _write_json(folder / "calibration.json", {name: row.policy.as_dict() for name, row in servable.items()})
-    (folder / "card.md").write_text(write_card(facts), encoding="utf-8")
-
-
-def _judged(prepared: _Prepared, rows: list[_FittedRow]) -> Judged:
-    """The scores of all rows, the shuffled one's too."""
-    validation, test = prepared.tasks.validation, prepared.tasks.test
-    ids = prepared.snapshot.transactions(["transaction_id"]).column("transaction_id")
-    return Judged(
-        validation_ids=tuple(ids.take(pa.array(validation.positions)).to_pylist()),
-        validation_is_fraud=validation.is_fraud,
-        validation_scores={row.name: row.validation_logits for row in rows},
-        test_ids=tuple(ids.take(pa.array(test.positions)).to_pylist()),
-        test=prepared.test,
-        test_scores={row.name: row.test_logits for row in rows},
-    )
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
 
 
 def _drop_checkpoints(folder: Path) -> None:

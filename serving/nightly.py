@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from graphml.model import Model
-from graphml.training import Tracking, TrainResult
+from graphml.prepared import Tracking
+from graphml.training import TrainResult
 from ingestion.config import Settings
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from graphml.context import GraphContext
 from graphml.model import Model
-from graphml.training import Tracking, TrainResult
+from graphml.prepared import Tracking
+from graphml.training import TrainResult
 from graphml.training import train as train_graph_models
 from ingestion import artifacts
 from ingestion.config import Settings

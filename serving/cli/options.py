@@ -15,7 +15,7 @@ from ingestion.errors import UsageError
 from ingestion.workspace import Workspace
 
 if TYPE_CHECKING:
-    from graphml.training import Tracking
+    from graphml.prepared import Tracking
     from ingestion.config import Settings
 
 DEFAULT_WORKSPACE = Path("workspace")

@@ -1,0 +1,52 @@
+"""Everything that decides what a model of a snapshot is, beside the snapshot and the code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from graphml.baselines import TreeConfig
+from graphml.graph_training import GraphTraining
+from graphml.neighbors import NeighborConfig
+from graphml.trainer_config import TrainerConfig
+from ingestion.config import Settings
+from ingestion.snapshot import Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a model of a snapshot is."""
+
+    validation_days: int
+    test_days: int
+    alert_budget: float
+    seed: int
+    trees: TreeConfig
+    neighbors: NeighborConfig
+    networks: tuple[GraphTraining, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, snapshot: Snapshot, *, seed: int | None = None) -> TrainConfig:
+        """From a workspace's settings; `seed` overrides the settings'."""
+        train = settings.train
+        chosen = train.seed if seed is None else seed
+        return cls(
+            validation_days=train.validation_days,
+            test_days=train.test_days,
+            alert_budget=train.alert_budget,
+            seed=chosen,
+            trees=TreeConfig(seed=chosen),
+            neighbors=NeighborConfig.for_spec(snapshot.spec),
+            networks=tuple(
+                GraphTraining(
+                    network=network,
+                    fanouts=train.fanouts,
+                    trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision=train.precision),
+                )
+                for network in train.networks
+            ),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
