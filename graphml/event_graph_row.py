@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import orjson
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +15,7 @@ from graphml.block import Block
 from graphml.context import GraphContext
 from graphml.event_code import EventCode, EventToken
 from graphml.graph import Seeds
-from graphml.graph_row import take_seeds
+from graphml.graph_row import network_logits
 from graphml.losses import Correction
 from graphml.nn.event_graph import EventGraph, EventGraphConfig
 from graphml.sampling import sample_block, seed_nodes
@@ -43,14 +42,7 @@ class EventGraphRow:
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
         """See `Scorer`."""
-        result = np.empty(len(seeds), np.float64)
-        self.network.eval()
-        for start in range(0, len(seeds), _SEEDS_AT_ONCE):
-            part = take_seeds(seeds, slice(start, start + _SEEDS_AT_ONCE))
-            with torch.inference_mode():
-                logits = self.network(*self.inputs(context, part))
-            result[start : start + len(part)] = logits.cpu().numpy()
-        return self.correction(result)
+        return self.correction(network_logits(self, context, seeds, at_once=_SEEDS_AT_ONCE))
 
     def inputs(self, context: GraphContext, seeds: Seeds) -> NetworkInputs:
         """What the network is called with for some seeds, on its device."""

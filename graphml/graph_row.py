@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -62,14 +62,7 @@ class GraphRow:
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
         """See `Scorer`."""
-        result = np.empty(len(seeds), np.float64)
-        self.network.eval()
-        for start in range(0, len(seeds), _SEEDS_AT_ONCE):
-            part = take_seeds(seeds, slice(start, start + _SEEDS_AT_ONCE))
-            with torch.inference_mode():
-                logits = self.network(*self.inputs(context, part))
-            result[start : start + len(part)] = logits.cpu().numpy()
-        return self.correction(result)
+        return self.correction(network_logits(self, context, seeds, at_once=_SEEDS_AT_ONCE))
 
     def inputs(self, context: GraphContext, seeds: Seeds) -> NetworkInputs:
         """What the network is called with for some seeds, on its device: sampled, gathered, scaled."""
@@ -151,6 +144,27 @@ class GraphRow:
 def classifier(config: StackConfig | RelationalConfig, head: str, num_inputs: int) -> GraphClassifier:
     """The network under one of `HEADS`, with `num_inputs` inputs of the seeds' own and fresh weights."""
     return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=config.dropout))
+
+
+class ScoringNetwork(Protocol):
+    """A network and what it is called with for some seeds."""
+
+    @property
+    def network(self) -> torch.nn.Module: ...
+
+    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]: ...
+
+
+def network_logits(row: ScoringNetwork, context: GraphContext, seeds: Seeds, *, at_once: int) -> Doubles:
+    """What the network says of seeds (S,), so many at once, before any correction."""
+    result = np.empty(len(seeds), np.float64)
+    row.network.eval()
+    for start in range(0, len(seeds), at_once):
+        part = take_seeds(seeds, slice(start, start + at_once))
+        with torch.inference_mode():
+            logits = row.network(*row.inputs(context, part))
+        result[start : start + len(part)] = logits.cpu().numpy()
+    return result
 
 
 def take_seeds(seeds: Seeds, rows: slice) -> Seeds:

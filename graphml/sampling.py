@@ -112,14 +112,10 @@ def before(incident: Ints, low: int, high: int, cut: int) -> int:
 
 
 @jit
-def recent_slots(
+def neighbor_counts(
     starts: Ints, stops: Ints, incident: Ints, entity: Ints, cut_position: Ints, fanout: int
 ) -> tuple[Ints, Ints]:
-    """Slots of the most recent `fanout` transactions of `entity` (D,) at positions below `cut_position` (D,).
-
-    Returns offsets (D + 1,) and slots (E,), oldest first. An entity of -1, or one that the graph has not met, has
-    none.
-    """
+    """Offsets (D + 1,) of at most `fanout` neighbors a node, and the slot (D,) behind its last one before the cut."""
     num = entity.shape[0]
     offsets = np.zeros(num + 1, np.int64)
     last = np.zeros(num, np.int64)
@@ -130,6 +126,20 @@ def recent_slots(
             last[node] = before(incident, low, stops[entity[node]], cut_position[node])
             count = min(fanout, last[node] - low)
         offsets[node + 1] = offsets[node] + count
+    return offsets, last
+
+
+@jit
+def recent_slots(
+    starts: Ints, stops: Ints, incident: Ints, entity: Ints, cut_position: Ints, fanout: int
+) -> tuple[Ints, Ints]:
+    """Slots of the most recent `fanout` transactions of `entity` (D,) at positions below `cut_position` (D,).
+
+    Returns offsets (D + 1,) and slots (E,), oldest first. An entity of -1, or one that the graph has not met, has
+    none.
+    """
+    num = entity.shape[0]
+    offsets, last = neighbor_counts(starts, stops, incident, entity, cut_position, fanout)
     slots = np.empty(offsets[num], np.int64)
     for node in range(num):
         count = offsets[node + 1] - offsets[node]
@@ -152,15 +162,7 @@ def uniform_slots(
 ) -> tuple[Ints, Ints]:
     """As `recent_slots`, but `fanout` different ones drawn uniformly from all before the cut."""
     num = entity.shape[0]
-    offsets = np.zeros(num + 1, np.int64)
-    last = np.zeros(num, np.int64)
-    for node in range(num):
-        count = 0
-        if entity[node] >= 0:
-            low = starts[entity[node]]
-            last[node] = before(incident, low, stops[entity[node]], cut_position[node])
-            count = min(fanout, last[node] - low)
-        offsets[node + 1] = offsets[node] + count
+    offsets, last = neighbor_counts(starts, stops, incident, entity, cut_position, fanout)
     slots = np.empty(offsets[num], np.int64)
     for node in range(num):
         begin, count = offsets[node], offsets[node + 1] - offsets[node]

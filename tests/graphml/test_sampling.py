@@ -24,7 +24,16 @@ from graphml.torch_sampling import TorchSampler
 from ingestion.labels import FRAUD, LEGITIMATE, UNKNOWN
 from tests.graphml.cases import HOUR, graph_of, labels, random_graph
 
-KERNELS = ("before", "recent_slots", "mixed", "uniform_slots", "known_labels", "join_nodes", "gathered")
+KERNELS = (
+    "before",
+    "neighbor_counts",
+    "recent_slots",
+    "mixed",
+    "uniform_slots",
+    "known_labels",
+    "join_nodes",
+    "gathered",
+)
 
 
 def oracle_recent(graph: TransactionGraph, entity: int, cut: int, fanout: int) -> list[int]:
