@@ -1,0 +1,117 @@
+"""Simulated banks whose frauds are rings, cycles, fans and mules: trees on every engineered feature, beside the
+out-of-fold logit of a graph network on raw events.
+
+A bank is judged as `model train` would: its own windows, the natural base rate, outcomes known in time. Seeds of banks
+were used for nothing else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from _handbook_trees import Chosen, tree_logits
+from _results import Results
+
+from graphml.context import GraphContext
+from graphml.evaluation import Interval, Ranking, block_weights, party_day_blocks
+from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.graph import SOURCE
+from graphml.neighbors import NeighborConfig, neighbor_aggregates
+from graphml.rewire import rewire
+from graphml.stacking import out_of_fold, party_folds
+from graphml.tasks import Tasks, plan_windows
+from graphml.trainer_config import TrainerConfig
+from ingestion.contracts import MICROSECONDS_PER_DAY
+from ingestion.ingest import ingest
+from ingestion.mapping import load_mapping
+from ingestion.simulator.config import SimulatorConfig
+from ingestion.simulator.simulate import simulate, write
+from ingestion.snapshot import Snapshot
+from ingestion.workspace import Workspace
+
+SHARES = {"fan_in": 0.2, "fan_out": 0.2, "cycle": 0.2, "scatter_gather": 0.2, "mule_ring": 0.2}
+FRAUD_RATE = 0.006
+TREES, TREES_AND_GRAPH, TREES_AND_SHUFFLED = "trees", "trees + graph", "trees + graph, edges shuffled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A bank's test window: outcomes (n,), blocks (n,) of parties' days, scores (n,) by row."""
+
+    is_fraud: np.ndarray
+    blocks: np.ndarray
+    scores: Mapping[str, np.ndarray]
+
+
+def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> Judged:
+    """Simulate, ingest, fit and score a bank, or find it done."""
+    key = {"seed": seed, "rows": rows, "epochs": epochs, "trees": dict(setting), "shares": SHARES, "rate": FRAUD_RATE}
+    arrays = results.get("bank", key, lambda: _fitted(seed, rows, epochs, setting))
+    names = {name.removeprefix("score ") for name in arrays if name.startswith("score ")}
+    scores = {name: arrays[f"score {name}"] for name in sorted(names)}
+    return Judged(is_fraud=arrays["is_fraud"], blocks=arrays["blocks"], scores=scores)
+
+
+def mean_difference(banks: Sequence[Judged], first: str, second: str, *, num: int = 500) -> Interval:
+    """AP of `first` - `second`, mean over banks; parties' days of each bank are drawn with replacement."""
+    pairs = [tuple(Ranking(bank.is_fraud, bank.scores[name]) for name in (first, second)) for bank in banks]
+    draws = np.zeros(num)
+    for number, (bank, (one, other)) in enumerate(zip(banks, pairs, strict=True)):
+        for index, weight in enumerate(block_weights(bank.blocks, num, seed=number)):
+            draws[index] += (one.average_precision(weight) - other.average_precision(weight)) / len(banks)
+    value = float(np.mean([one.average_precision() - other.average_precision() for one, other in pairs]))
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return Interval(value, float(low), float(high))
+
+
+def _fitted(seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = SimulatorConfig(num_transactions=rows, seed=seed, shares=SHARES, fraud_rate=FRAUD_RATE)
+        write(simulate(config), Path(folder) / "bank")
+        workspace = Workspace.open(Path(folder) / "workspace")
+        ingest(workspace, Path(folder) / "bank" / "transactions.parquet", load_mapping("ringfence"))
+        return _scored(Snapshot.open(workspace), epochs, setting)
+
+
+def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
+    context = GraphContext(snapshot)
+    graph, delay_days = context.graph, int(snapshot.manifest["label_maturity_days"])
+    tasks = Tasks.of(graph, plan_windows(graph, delay_days=delay_days), delay_days=delay_days)
+    train, test = tasks.train, tasks.test
+    neighbors = NeighborConfig.for_spec(snapshot.spec)
+    tables = [
+        np.concatenate([seeds.features, neighbor_aggregates(graph, seeds, neighbors)], axis=1)
+        for seeds in (graph.seeds(task.positions) for task in (train, test))
+    ]
+    chosen = Chosen.of(train)
+    training = EventGraphTraining(trainer=TrainerConfig(epochs=epochs, batch_size=256, learning_rate=2e-3))
+    extra = {TREES: None, TREES_AND_GRAPH: graph, TREES_AND_SHUFFLED: rewire(graph, seed=0)}
+    found: dict[str, np.ndarray] = {}
+    for name, seen in extra.items():
+        columns: tuple[list[np.ndarray], list[np.ndarray]] = ([tables[0]], [tables[1]])
+        if seen is not None:
+            where = GraphContext(seen)
+            fold = party_folds(graph.entity[train.positions, SOURCE], num_folds=3)
+            stacked = out_of_fold(
+                where,
+                train,
+                fold,
+                lambda task, _, where=where: fit_event_graph(
+                    where, task, range(len(snapshot.spec.event)), training, fitted_on=train.positions
+                ),
+            )
+            logits = stacked.score(where, seen.seeds(test.positions))
+            found[f"score {name.removeprefix('trees + ')}"] = logits
+            columns[0].append(stacked.logits[:, None].astype(np.float32))
+            columns[1].append(logits[:, None].astype(np.float32))
+        inputs, asked = (np.concatenate(parts, axis=1) for parts in columns)
+        found[f"score {name}"] = tree_logits(
+            inputs[chosen.rows], train.is_fraud[chosen.rows], asked, setting, chosen.weight
+        )
+    day = graph.event_time[test.positions] // MICROSECONDS_PER_DAY
+    blocks = party_day_blocks(day, graph.entity[test.positions, SOURCE])
+    return found | {"is_fraud": test.is_fraud, "blocks": blocks}
