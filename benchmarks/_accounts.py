@@ -16,6 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from graphml.block import Block
+from graphml.distributed import Ranks
 from graphml.graph import Floats, Ints
 from graphml.nn.aggregators import build_aggregator
 from graphml.nn.edges import EdgeConfig
@@ -183,6 +184,6 @@ def account_logits(accounts: Accounts, train: Ints, *, epochs: int, seed: int) -
     config = TrainerConfig(
         epochs=epochs, batch_size=len(train), learning_rate=5e-3, weight_decay=1e-3, final_share=0.0, seed=seed
     )
-    fit(learner, config)
+    fit(learner, config, ranks=Ranks())  # the graph lies in main memory
     with torch.inference_mode():
         return network(learner.x_VF, learner.relations).numpy().astype(np.float64)

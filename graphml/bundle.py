@@ -38,6 +38,7 @@ def write_bundle(folder: Path, model_id: str, prepared: Prepared, rows: list[Fit
         "curves": report_curves(prepared.test, {row.name: row.test_logits for row in rows}),
         "calibration": report_calibration(prepared.test, served.policy.calibration(served.test_logits)),
         "history": {row.name: row.history for row in rows if row.history},
+        "precision": {row.name: row.precision for row in rows if row.precision},
     }
     facts = CardFacts(
         model_id=model_id,

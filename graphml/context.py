@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from graphml.graph import Floats, Seeds, TransactionGraph
+from graphml.torch_first import torch
 from ingestion.snapshot import Snapshot
 
 _ROWS_AT_ONCE = 100_000
@@ -39,12 +40,22 @@ class GraphContext:
     def __init__(self, source: Snapshot | TransactionGraph) -> None:
         self.graph = source if isinstance(source, TransactionGraph) else TransactionGraph.from_snapshot(source)
         self._encoded: dict[RowEncoder, Floats] = {}
+        self._on_device: dict[tuple[RowEncoder, torch.device], torch.Tensor] = {}
 
     def inputs(self, encoder: RowEncoder) -> Floats:
         """All transactions through `encoder`, row for row with the graph."""
         if encoder not in self._encoded:
             self._encoded[encoder] = self.encode(encoder, len(self.graph))
         return self._encoded[encoder]
+
+    def table(self, encoder: RowEncoder, device: torch.device) -> torch.Tensor:
+        """`inputs` as a tensor: the same memory on a processor, else one copy that is kept on the device."""
+        if device.type == "cpu":
+            return torch.from_numpy(self.inputs(encoder))
+        key = (encoder, device)
+        if key not in self._on_device:
+            self._on_device[key] = torch.from_numpy(self.inputs(encoder)).to(device)
+        return self._on_device[key]
 
     def encode(self, encoder: RowEncoder, num: int) -> Floats:
         """The first `num` transactions through `encoder`, (num, W)."""

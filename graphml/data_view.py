@@ -22,7 +22,7 @@ from graphml.context import GraphContext
 from graphml.errors import GraphmlError
 from graphml.graph import Floats, Ints, SmallInts, TransactionGraph
 from graphml.label_table import as_of
-from graphml.sampling import known_labels, recent_slots
+from graphml.sampling import labels_known, recent_slots
 from graphml.tasks import Task
 from ingestion.contracts import TRANSACTION
 from ingestion.snapshot import Snapshot
@@ -87,8 +87,7 @@ class DataView:
         """What each row knew of `positions` (E,), given as by `recent`: 1 fraud, 0 legitimate, -1 nothing yet."""
         graph = self.graph
         time = np.repeat(graph.available_at[self.positions], np.diff(offsets))
-        starts, stops = graph.label_starts, graph.label_stops
-        return known_labels(starts, stops, graph.label_known_at, graph.label_state, self._open(positions), time)
+        return labels_known(graph, self._open(positions), time)
 
     def _open(self, positions: Ints) -> Ints:
         """The positions, if all lie before the horizon."""

@@ -130,9 +130,10 @@ def static_loader(
     source: Ints, target: Ints, num_nodes: int, seeds: Ints, fanouts: Sequence[int], *, batch_size: int
 ) -> dgl.dataloading.DataLoader:
     """DGL's loader with its own `NeighborSampler` over a static graph of edges `source` -> `target` (E,), for graphs
-    too large to train on whole: yields input nodes, seeds and blocks; -1 as a fanout takes every neighbor."""
+    too large to train on whole: yields input nodes, seeds and blocks. `fanouts` are by hop, the seeds' own first (DGL
+    counts them the other way); -1 takes every neighbor."""
     graph = dgl.graph((torch.from_numpy(source), torch.from_numpy(target)), num_nodes=num_nodes)
-    sampler = dgl.dataloading.NeighborSampler(list(fanouts))
+    sampler = dgl.dataloading.NeighborSampler(list(reversed(fanouts)))
     return _loader(graph, seeds, sampler, batch_size=batch_size, num_workers=0)
 
 

@@ -18,7 +18,7 @@ from graphml.context import GraphContext
 from graphml.graph import Floats, Ints, Seeds
 from graphml.neighbors import bag_means
 from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
-from graphml.sampling import known_labels, recent_slots
+from graphml.sampling import labels_known, recent_slots
 from graphml.scaling import Scaler
 from graphml.torch_first import torch
 
@@ -130,14 +130,7 @@ class EventToken:
             graph.starts, graph.stops, graph.incident, entity, seeds.cuts.position, self.num_recent
         )
         transaction = graph.incident[slots]
-        label = known_labels(
-            graph.label_starts,
-            graph.label_stops,
-            graph.label_known_at,
-            graph.label_state,
-            transaction,
-            np.repeat(seeds.cuts.label_time, np.diff(offsets)),
-        )
+        label = labels_known(graph, transaction, np.repeat(seeds.cuts.label_time, np.diff(offsets)))
         means = bag_means(offsets, transaction, label, table, np.arange(table.shape[1]))
         count = (np.diff(offsets) / self.num_recent).astype(np.float32)[:, None]
         means[:, -1] /= np.maximum(np.diff(offsets), 1)  # number of known labels -> their share

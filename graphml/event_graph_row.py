@@ -52,7 +52,7 @@ class EventGraphRow:
         role_E = block.edge_EA[:, : self.config.num_roles].argmax(dim=1)
         return (
             tuple(part.to(device) for part in block.split(role_E, self.config.num_roles)),
-            torch.from_numpy(context.inputs(self.token)).to(device),
+            context.table(self.token, device),
             torch.from_numpy(nodes.cut).to(device),
             torch.from_numpy(index_SR).to(device),
             torch.from_numpy(self.token.rows(context, seeds)).to(device),

@@ -72,7 +72,7 @@ class GraphRow:
         return (
             hops,
             type_U,
-            self._table(context, device),
+            context.table(self.edge_scaler, device),
             torch.from_numpy(index_SR).to(device),
             torch.from_numpy(self.encoder(seeds.features)).to(device),
         )
@@ -80,7 +80,7 @@ class GraphRow:
     def embed(self, context: GraphContext, entity_ids: Ints, cut: Cuts) -> Floats:
         """States (D, H) float32 of entities as of one cut (C = 1), each of length 1."""
         device = next(self.network.parameters()).device
-        table = self._table(context, device)
+        table = context.table(self.edge_scaler, device)
         result = np.empty((len(entity_ids), self.config.width), np.float32)
         self.network.eval()
         for start in range(0, len(entity_ids), _ENTITIES_AT_ONCE):
@@ -92,9 +92,6 @@ class GraphRow:
                 states = torch.nn.functional.normalize(found, dim=1)
             result[start : start + len(member)] = states.cpu().numpy()[member]
         return result
-
-    def _table(self, context: GraphContext, device: torch.device) -> torch.Tensor:
-        return torch.from_numpy(context.inputs(self.edge_scaler)).to(device)
 
     def _hops(self, context: GraphContext, nodes: Nodes, cuts: Cuts, device: torch.device) -> tuple[Hops, torch.Tensor]:
         """Blocks and types of the first hop's sources; a relational network gets a block for each role that the
@@ -146,16 +143,22 @@ def classifier(config: StackConfig | RelationalConfig, head: str, num_inputs: in
     return GraphClassifier(config, HEADS[head](config.width, num_inputs, dropout=config.dropout))
 
 
-class ScoringNetwork(Protocol):
-    """A network and what it is called with for some seeds."""
+class NetworkRow(Protocol):
+    """A row whose network is trained on what it scores on."""
 
     @property
     def network(self) -> torch.nn.Module: ...
 
-    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]: ...
+    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]:
+        """What the network is called with."""
+        ...
+
+    def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
+        """See `graphml.scorer.Scorer`."""
+        ...
 
 
-def network_logits(row: ScoringNetwork, context: GraphContext, seeds: Seeds, *, at_once: int) -> Doubles:
+def network_logits(row: NetworkRow, context: GraphContext, seeds: Seeds, *, at_once: int) -> Doubles:
     """What the network says of seeds (S,), so many at once, before any correction."""
     result = np.empty(len(seeds), np.float64)
     row.network.eval()

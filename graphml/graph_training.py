@@ -14,11 +14,10 @@ from graphml.context import GraphContext
 from graphml.distributed import Ranks, current_ranks
 from graphml.evaluation import average_precision
 from graphml.graph import Ints, Seeds, TransactionGraph
-from graphml.graph_row import NODE_HEADS, TRANSACTION, GraphRow, classifier
+from graphml.graph_row import NODE_HEADS, TRANSACTION, GraphRow, NetworkRow, classifier
 from graphml.losses import Loss
 from graphml.networks import NETWORKS, Sizes
 from graphml.scaling import Scaler, SeedEncoder
-from graphml.scorer import Doubles
 from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer import Run, Tracker, fit
@@ -41,21 +40,6 @@ class SeedTask(Protocol):
 
     def seen(self, graph: TransactionGraph) -> Ints:
         """Positions that scalers may be fitted on."""
-        ...
-
-
-class NetworkRow(Protocol):
-    """A row whose network is trained on what it scores on."""
-
-    @property
-    def network(self) -> torch.nn.Module: ...
-
-    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]:
-        """What the network is called with."""
-        ...
-
-    def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
-        """See `graphml.scorer.Scorer`."""
         ...
 
 
@@ -96,11 +80,12 @@ class GraphTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphRun:
-    """A trained row, the epoch that was kept (from 1) and an entry an epoch."""
+    """A trained row, the epoch that was kept (from 1), the precision that was chosen and an entry an epoch."""
 
     row: GraphRow
     best_epoch: int
     num_epochs: int
+    precision: str
     history: list[dict[str, float]]
 
 
@@ -156,7 +141,13 @@ def fit_graph(
     """
     row = graph_row(context, train, config)
     run = train_row(row, context, train, validation, config, checkpoint=checkpoint, progress=progress, tracker=tracker)
-    return GraphRun(row=row, best_epoch=run.state.best_epoch, num_epochs=run.state.epoch, history=run.history)
+    return GraphRun(
+        row=row,
+        best_epoch=run.state.best_epoch,
+        num_epochs=run.state.epoch,
+        precision=run.state.precision,
+        history=run.history,
+    )
 
 
 def train_row(

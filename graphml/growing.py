@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graphml.context import GraphContext, RowEncoder
 from graphml.graph import SOURCE, TARGET, Floats, Ints, TransactionGraph
 from graphml.sampling import recent_slots
+from graphml.torch_first import torch
 from ingestion.labels import LabelEvents
 
 _SPARE = 1_024
@@ -104,6 +105,10 @@ class GrowingContext(GraphContext):
             )  # what it builds upon is kept before it, by this call
             self._encoded[encoder] = table
         return self._encoded[encoder]
+
+    def table(self, encoder: RowEncoder, device: torch.device) -> torch.Tensor:
+        """See `GraphContext`; a copy on a device would not grow, so it is made anew each time."""
+        return torch.from_numpy(self.inputs(encoder)).to(device)
 
     def _add_slot(self, entity: int, position: int, role: int) -> None:
         graph, start, stop = self.graph, int(self.graph.starts[entity]), int(self.graph.stops[entity])

@@ -24,7 +24,7 @@ from graphml.evaluation import (
     value_weighted_recall,
 )
 from graphml.graph import Ints, TransactionGraph
-from graphml.sampling import known_labels
+from graphml.sampling import labels_known
 from graphml.tasks import Task
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.labels import FRAUD
@@ -235,14 +235,7 @@ def known_before_day(graph: TransactionGraph, day: Ints, party: Ints, *, role: i
     for today in np.unique(day):
         start = int(today) * MICROSECONDS_PER_DAY
         past = np.arange(np.searchsorted(graph.available_at, start))
-        state = known_labels(
-            graph.label_starts,
-            graph.label_stops,
-            graph.label_known_at,
-            graph.label_state,
-            past,
-            np.full(len(past), start, np.int64),
-        )
+        state = labels_known(graph, past, np.full(len(past), start, np.int64))
         fraudulent = np.unique(graph.entity[past[state == FRAUD], role])
         rows = day == today
         known[rows] = np.isin(party[rows], fraudulent)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.graph import Floats, Ints, Seeds, SmallInts, TransactionGraph
-from graphml.sampling import known_labels, recent_slots
+from graphml.sampling import labels_known, recent_slots
 from ingestion.compiled import jit
 from ingestion.features.spec import FeatureSpec
 
@@ -104,14 +104,7 @@ def _aggregate_part(graph: TransactionGraph, seeds: Seeds, part: slice, config: 
 def _bag(graph: TransactionGraph, offsets: Ints, slots: Ints, label_time: Ints, config: NeighborConfig) -> Floats:
     """Means of features and known labels of each seed's slots, (S, B + 2)."""
     transaction = graph.incident[slots]
-    label = known_labels(
-        graph.label_starts,
-        graph.label_stops,
-        graph.label_known_at,
-        graph.label_state,
-        transaction,
-        np.repeat(label_time, np.diff(offsets)),
-    )
+    label = labels_known(graph, transaction, np.repeat(label_time, np.diff(offsets)))
     return bag_means(offsets, transaction, label, graph.features, np.asarray(config.averaged, np.int64))
 
 

@@ -52,9 +52,8 @@ def entity_task(
     outcome = np.full(graph.num_entities, -1, np.int64)
     outcome[labels.entity[order]] = labels.is_fraud[order]
     has_past = np.zeros(graph.num_entities, bool)
-    has_past[np.unique(graph.entity[:position])] = True  # an absent party's -1 marks the last entity, put right below
-    last = graph.num_entities - 1
-    has_past[last] = bool((graph.entity[:position] == last).any())
+    parties = graph.entity[:position]
+    has_past[parties[parties >= 0]] = True
     entities = np.flatnonzero(has_past & (outcome >= 0))
     is_fraud = outcome[entities] == 1
     if not is_fraud.any() or is_fraud.all():

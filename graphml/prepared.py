@@ -30,6 +30,10 @@ class Tracking(Protocol):
         """What the training of one network calls after every epoch."""
         ...
 
+    def fail(self) -> None:
+        """End the run as failed; one that is trained again goes on in it."""
+        ...
+
     def finish(self, metrics: dict[str, float]) -> None:
         """End the run."""
         ...
@@ -61,3 +65,4 @@ class FittedRow:
     test_logits: Doubles
     policy: RowPolicy
     history: list[dict[str, float]]
+    precision: str | None

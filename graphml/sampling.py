@@ -208,6 +208,13 @@ def known_labels(
     return states
 
 
+def labels_known(graph: TransactionGraph, transaction: Ints, time: Ints) -> SmallInts:
+    """`known_labels` of a graph's transactions (E,) at `time` (E,)."""
+    return known_labels(
+        graph.label_starts, graph.label_stops, graph.label_known_at, graph.label_state, transaction, time
+    )
+
+
 @jit
 def join_nodes(entity: Ints, cut: Ints, cut_of_end: Ints, ends: Ints, num_entities: int) -> tuple[Ints, Ints, Ints]:
     """Give every (other end, cut) an index: the targets (D,) keep theirs, new nodes follow in order of appearance.

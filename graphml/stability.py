@@ -50,7 +50,7 @@ class Stability:
                 f"{self.num_bad} steps up to step {step} had a loss that is no number or a spike: the last {loss:g} "
                 f"where {self.usual_loss:g} is usual, with a gradient of length {gradient_norm:g}.",
                 remedy="Lower the learning rate, or look for absurd amounts in the snapshot, and train again. "
-                "The weights are back at the last checkpoint.",
+                "The weights are back at the last checkpoint, where there is one.",
             )
         return False
 

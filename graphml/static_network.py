@@ -62,6 +62,12 @@ class NodeInputs:
         plain = _standardized(torch.cat([torch.from_numpy(graph.x_NF), degree_N1], dim=1))
         return cls(block=block, reverse=reverse, code_NW=torch.cat([_piecewise(graph.x_NF, num_bins), plain], dim=1))
 
+    def to(self, device: torch.device) -> NodeInputs:
+        """The same on `device`; itself where it is there already."""
+        if self.code_NW.device == device:
+            return self
+        return NodeInputs(block=self.block.to(device), reverse=self.reverse.to(device), code_NW=self.code_NW.to(device))
+
 
 class NeighborMean(torch.autograd.Function):
     """`mean_by_target` over all nodes, (N, H) -> (N, H), whose edges are sorted for the gradient once and not in every

@@ -55,6 +55,11 @@ class NodeLearner:
             self.network = NodeClassifier(inputs.code_NW.shape[1], config.network)
 
     @property
+    def device(self) -> torch.device:
+        """Where the trainer has put the network."""
+        return next(self.network.parameters()).device
+
+    @property
     def batch_size(self) -> int:
         """Half of the training nodes, the same number in each step."""
         return len(self.split.train) // 2
@@ -67,9 +72,10 @@ class NodeLearner:
 
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
         """Sum of the cross-entropies of `ids`, whose labels are hidden."""
-        logits = module(self.inputs, self.known(np.setdiff1d(self.split.train, ids)))
-        targets = torch.from_numpy(self.is_fraud_N[ids])
-        return binary_cross_entropy_with_logits(logits.index_select(0, torch.from_numpy(ids)), targets, reduction="sum")
+        logits = module(self.placed(), self.known(np.setdiff1d(self.split.train, ids)))
+        targets = torch.from_numpy(self.is_fraud_N[ids]).to(self.device)
+        asked = logits.index_select(0, torch.from_numpy(ids).to(self.device))
+        return binary_cross_entropy_with_logits(asked, targets, reduction="sum")
 
     def judge(self) -> float:
         """Average precision on the validation part."""
@@ -81,14 +87,19 @@ class NodeLearner:
         if self.config.sees_labels:
             known_N2[ids, 0] = self.is_fraud_N[ids]
             known_N2[ids, 1] = 1 - self.is_fraud_N[ids]
-        return torch.from_numpy(known_N2)
+        return torch.from_numpy(known_N2).to(self.device)
+
+    def placed(self) -> NodeInputs:
+        """The inputs where the network is; moved once."""
+        self.inputs = self.inputs.to(self.device)
+        return self.inputs
 
     def scores(self) -> Doubles:
         """Probability of fraud of every node (N,); a training node's own label is among its inputs."""
         self.network.eval()
         with torch.no_grad():
-            logits: torch.Tensor = self.network(self.inputs, self.known(self.split.train))
-        return torch.sigmoid(logits.to(torch.float64)).numpy()
+            logits: torch.Tensor = self.network(self.placed(), self.known(self.split.train))
+        return torch.sigmoid(logits.to(torch.float64)).cpu().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,9 @@ _VERSION = 1
 def stored_graph(snapshot: Snapshot, folder: Path) -> TransactionGraph:
     """The graph of a snapshot from `folder`, made there first when it is not there yet or damaged."""
     path = folder / f"graph-{short_hash([snapshot.id, _VERSION])}"
-    if not _is_whole(path):
+    try:
+        return open_graph(path)
+    except ArtifactError:  # not there, or damaged: a cache is made again
         with staging(folder, prefix="graph") as staged:
             roles, types = _write(snapshot, staged)
             manifest = {"id": path.name, "kind": "graph", "snapshot_id": snapshot.id, "roles": roles, "types": types}
@@ -43,16 +45,6 @@ def open_graph(path: Path) -> TransactionGraph:
     manifest = verify(path)
     arrays = open_mapped(path / _FILE)
     return TransactionGraph(roles=tuple(manifest["roles"]), types=tuple(manifest["types"]), **arrays)
-
-
-def _is_whole(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        verify(path)
-    except ArtifactError:
-        return False
-    return True
 
 
 def _write(snapshot: Snapshot, folder: Path) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from graphml.errors import TooLittleData
 from graphml.graph import Ints, Seeds, TransactionGraph
-from graphml.sampling import known_labels
+from graphml.sampling import labels_known
 from ingestion.contracts import MICROSECONDS_PER_DAY, moment
 from ingestion.labels import UNKNOWN
 
@@ -141,14 +141,7 @@ def window_task(
     """
     low, high = np.searchsorted(graph.available_at, [start, end])
     positions = np.arange(low, high)
-    state = known_labels(
-        graph.label_starts,
-        graph.label_stops,
-        graph.label_known_at,
-        graph.label_state,
-        positions,
-        np.full(len(positions), targets_at, np.int64),
-    )
+    state = labels_known(graph, positions, np.full(len(positions), targets_at, np.int64))
     had_time = graph.event_time[low:high] + delay_days * MICROSECONDS_PER_DAY <= targets_at
     judged = (state != UNKNOWN) & had_time & ~np.isin(positions, left_out)
     task = Task(positions=positions[judged], is_fraud=state[judged] == 1)

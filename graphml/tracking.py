@@ -52,6 +52,10 @@ class MlflowTracking:
         """What a network's training calls after every epoch; metrics are named `<stage>/<metric>`."""
         return lambda step, metrics: self._log({f"{stage}/{name}": value for name, value in metrics.items()}, step)
 
+    def fail(self) -> None:
+        """End the run as failed; one that is trained again goes on in it."""
+        self._client.set_terminated(self._run_id, RunStatus.to_string(RunStatus.FAILED))
+
     def finish(self, metrics: Mapping[str, float]) -> None:
         """End the run with the figures of its ladder."""
         self._log(metrics, 0)

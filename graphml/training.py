@@ -97,7 +97,12 @@ def _train_and_publish(prepared: Prepared, target: Path) -> None:
     model_id = target.name
     if prepared.tracking is not None:
         prepared.tracking.start(model_id, prepared.config.as_dict())
-    rows = _fit_rows(prepared)
+    try:
+        rows = _fit_rows(prepared)
+    except BaseException:
+        if prepared.tracking is not None:
+            prepared.tracking.fail()
+        raise
     ladder = _judge(prepared, rows)
     with staging(target.parent, prefix="model") as folder:
         write_bundle(folder, model_id, prepared, rows, ladder)
@@ -204,10 +209,7 @@ def _fit_baselines(prepared: Prepared) -> list[FittedRow]:
 
 def _fit_networks(prepared: Prepared) -> list[FittedRow]:
     """Each network, and the same on shuffled edges."""
-    return [
-        _fitted(prepared, context, run.row, name=name, history=run.history)
-        for name, context, run in _network_runs(prepared)
-    ]
+    return [_fitted(prepared, context, run.row, name=name, run=run) for name, context, run in _network_runs(prepared)]
 
 
 def _train_networks(prepared: Prepared) -> None:
@@ -248,7 +250,7 @@ def _fitted(
     scorer: Scorer,
     *,
     name: str | None = None,
-    history: list[dict[str, float]] | None = None,
+    run: GraphRun | None = None,
 ) -> FittedRow:
     """Score validation and test; calibration and threshold come from validation."""
     tasks = prepared.tasks
@@ -262,7 +264,8 @@ def _fitted(
         validation_logits=validation,
         test_logits=scorer.logits(context, context.graph.seeds(tasks.test.positions)),
         policy=RowPolicy(calibration=calibration, threshold_logit=float(quantile)),
-        history=history or [],
+        history=[] if run is None else run.history,
+        precision=None if run is None else run.precision,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -65,6 +65,13 @@ class TrainSettings(_Section):
     fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8), description="Newest transactions that a party's state is made of, and those of each party behind them"
     )
+
+    @field_validator("networks")
+    @classmethod
+    def _each_once(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(networks)) < len(networks):
+            raise ValueError(f"{', '.join(networks)}: name each network once")
+        return networks
 
 
 class ServeSettings(_Section):

@@ -4,6 +4,7 @@
   asks for must be in `sys.modules` before `import dgl`.
 - torch before faiss in every process (two OpenMP runtimes; the other order can crash).
 - One OpenMP thread a worker: two were six times slower on a shared box.
+- Deterministic training on an NVIDIA GPU: cuBLAS refuses to multiply without a fixed workspace.
 - Model hubs, telemetry and tokenizer threads are off: nothing is fetched or sent behind the user's back.
 """
 
@@ -23,6 +24,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 
 _GRAPHBOLT_NAMES = ("FusedCSCSamplingGraph", "ItemSet", "ItemSetDict")

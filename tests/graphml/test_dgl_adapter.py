@@ -107,6 +107,13 @@ def test_a_static_graph_goes_through_dgl_s_own_sampler() -> None:
     assert limited.num_edges() == 2
 
 
+def test_fanouts_of_a_static_graph_begin_at_the_seeds() -> None:
+    source, target = np.asarray([1, 2, 3, 4, 5, 6]), np.asarray([0, 0, 0, 1, 1, 1])
+    ((_, _, (far, near)),) = list(static_loader(source, target, 7, np.asarray([0]), (3, 1), batch_size=1))
+    assert near.num_edges() == 3
+    assert far.num_edges() == 2  # one each of node 0 and node 1; nodes 2 and 3 have none
+
+
 def test_the_sampler_is_a_dgl_sampler_and_edge_ids_are_positions() -> None:
     graph = random_graph(3)
     whole = to_dgl_graph(graph)

@@ -10,9 +10,10 @@ import pytest
 
 from graphml import graph_training
 from graphml.context import GraphContext
+from graphml.distributed import Ranks
 from graphml.evaluation import average_precision
 from graphml.graph import Cuts
-from graphml.graph_training import GraphTraining, epoch_rows, fit_graph, kept_share
+from graphml.graph_training import GraphLearner, GraphTraining, epoch_rows, fit_graph, graph_row, kept_share
 from graphml.losses import Loss
 from graphml.networks import NETWORKS
 from graphml.node_tasks import NodeTask
@@ -174,3 +175,23 @@ def test_two_processes_train_a_graph_network_as_one_does(tmp_path: Path) -> None
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, tensor in alone.learner.network.state_dict().items():
             assert (tensor - found[name]).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("network", sorted(NETWORKS))
+def test_a_rank_without_a_seed_takes_part_in_the_step(context: GraphContext, tasks, network: str) -> None:
+    row = graph_row(context, tasks[0], replace(CONFIG, network=network))
+    learner = GraphLearner(
+        context=context, train=tasks[0], validation=None, config=CONFIG, row=row, ranks=Ranks(rank=1, world=2)
+    )
+    loss = learner.loss(row.network, np.zeros(0, np.int64))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(parameter.grad is not None for parameter in row.network.parameters())
+
+
+def test_the_table_of_transactions_goes_to_a_device_once(context: GraphContext, tasks) -> None:
+    row = graph_row(context, tasks[0], CONFIG)
+    device = torch.device("meta")
+    assert context.table(row.edge_scaler, device) is context.table(row.edge_scaler, device)
+    here = context.table(row.edge_scaler, torch.device("cpu"))
+    assert here.data_ptr() == context.inputs(row.edge_scaler).ctypes.data

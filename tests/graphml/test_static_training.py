@@ -102,3 +102,11 @@ def test_shuffled_labels_give_chance(tmp_path: Path) -> None:
     shuffled = graph(tmp_path, y=np.random.default_rng(3).permutation(arrays()["y"]))
     mean = np.mean([auroc(shuffled, split=split) for split in range(4)])
     assert 0.4 < mean < 0.6
+
+
+def test_all_that_a_step_needs_goes_where_the_network_is(known_graph: StaticGraph) -> None:
+    learner = NodeLearner(known_graph, NodeInputs.of(known_graph, num_bins=4), known_graph.splits[0], CONFIG)
+    learner.network.to("meta")  # a device without values: a tensor left behind would be refused
+    loss = learner.loss(learner.network, learner.epoch(0)[: learner.batch_size])
+    assert loss.device.type == learner.inputs.code_NW.device.type == "meta"
+    assert learner.placed() is learner.placed()

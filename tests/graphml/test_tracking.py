@@ -35,3 +35,13 @@ def test_a_training_is_one_run_that_a_resumed_one_goes_on_in(tmp_path: Path) -> 
     assert run.data.metrics["test_ap/gat"] == 0.75
     history = client.get_metric_history(run.info.run_id, "gat/loss")
     assert [(metric.step, metric.value) for metric in history] == [(7, 0.5), (14, 0.25)]
+
+
+def test_a_training_that_failed_says_so_until_it_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    failed = MlflowTracking(file)
+    failed.start("model-1", {})
+    failed.fail()
+    assert [run.info.status for run in runs(file)[1]] == ["FAILED"]
+    MlflowTracking(file).start("model-1", {})
+    assert [run.info.status for run in runs(file)[1]] == ["RUNNING"]

@@ -41,8 +41,9 @@ class ToyLearner:
 
     def loss(self, module: nn.Module, ids: np.ndarray) -> torch.Tensor:
         self.seen.append(ids)
-        logits = module(self.x[ids]).squeeze(1)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, self.y[ids], reduction="sum")
+        device = next(module.parameters()).device
+        logits = module(self.x[ids].to(device)).squeeze(1)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, self.y[ids].to(device), reduction="sum")
         return loss if self.spoil is None else self.spoil(ids, loss)
 
     def judge(self) -> float | None:
@@ -52,7 +53,7 @@ class ToyLearner:
 
 def weights(run: Run) -> dict[str, bytes]:
     """What the network of a run holds, as bytes."""
-    return {name: tensor.numpy().tobytes() for name, tensor in run.learner.network.state_dict().items()}
+    return {name: tensor.cpu().numpy().tobytes() for name, tensor in run.learner.network.state_dict().items()}
 
 
 def train_on_rank(
@@ -70,7 +71,7 @@ def train_on_rank(
         learner = ToyLearner()
         run = fit(learner, config, checkpoint=checkpoint, progress=stop, ranks=current_ranks())
         found = {
-            "weights": learner.network.state_dict(),
+            "weights": {name: tensor.cpu() for name, tensor in learner.network.state_dict().items()},
             "losses": run.losses,
             "seen": [ids.tolist() for ids in learner.seen],
         }

@@ -24,7 +24,16 @@ def test_graph_uri_comes_from_the_environment(tmp_path: Path, monkeypatch: pytes
     assert load_settings(tmp_path).graph.uri == "bolt://elsewhere:7687"
 
 
-@pytest.mark.parametrize("text", ["[graph]\nurl = 'x'\n", "[grph]\n", "[train]\nalert_budget = 2\n", "[train\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[graph]\nurl = 'x'\n",
+        "[grph]\n",
+        "[train]\nalert_budget = 2\n",
+        "[train\n",
+        "[train]\nnetworks = ['gat', 'gat']\n",
+    ],
+)
 def test_a_bad_file_names_the_key_and_the_remedy(tmp_path: Path, text: str) -> None:
     (tmp_path / "ringfence.toml").write_text(text)
     with pytest.raises(UsageError) as caught:
