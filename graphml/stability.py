@@ -13,7 +13,9 @@ _log = logging.getLogger(__name__)
 #: So many unsound steps, without `_FORGIVEN_AFTER` sound ones between them, end a run.
 MAX_BAD_STEPS = 3
 _FORGIVEN_AFTER = 100
-#: A loss above this many times the usual one is a spike; the usual one is known after some steps.
+#: A loss above this many times the usual one, and above the first steps' mean, is a spike. Both are known after some
+#: steps. The second bound is for networks that know their training rows: a batch with one row that they do not know is
+#: many times the usual loss, though far from harmful (`docs/experiments.md`).
 _SPIKE = 10.0
 _WARM_UP = 20
 _DECAY = 0.95
@@ -21,9 +23,11 @@ _DECAY = 0.95
 
 @dataclass(kw_only=True)
 class Stability:
-    """`usual_loss` is a running mean of sound steps; `num_bad` counts towards the end of the run."""
+    """`usual_loss` is a running mean of sound steps, `first_loss` the mean of the first of them; `num_bad` counts
+    towards the end of the run."""
 
     usual_loss: float = 0.0
+    first_loss: float = 0.0
     num_sound: int = 0
     sound_in_a_row: int = 0
     num_bad: int = 0
@@ -35,7 +39,8 @@ class Stability:
         Raises `UnstableTraining` with the third bad step: the checkpoint that is on disk is from before it.
         """
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
-        is_spike = is_finite and self.num_sound >= _WARM_UP and loss > _SPIKE * self.usual_loss
+        bound = max(_SPIKE * self.usual_loss, self.first_loss)
+        is_spike = self.num_sound >= _WARM_UP and loss > bound
         if is_finite and not is_spike:
             self._learn(loss)
             return True
@@ -56,6 +61,8 @@ class Stability:
 
     def _learn(self, loss: float) -> None:
         self.usual_loss = loss if self.num_sound == 0 else _DECAY * self.usual_loss + (1 - _DECAY) * loss
+        if self.num_sound < _WARM_UP:
+            self.first_loss += loss / _WARM_UP
         self.num_sound += 1
         self.sound_in_a_row += 1
         if self.sound_in_a_row >= _FORGIVEN_AFTER:

@@ -11,6 +11,7 @@ import pytest
 
 from graphml.errors import UnstableTraining
 from graphml.precision import probe_precision
+from graphml.stability import Stability
 from graphml.torch_first import torch
 from graphml.trainer import fit
 from graphml.trainer_config import TrainerConfig, learning_rate
@@ -102,6 +103,16 @@ def test_a_spike_is_skipped_once_the_usual_loss_is_known() -> None:
     run = fit(ToyLearner(spoil=spoiled({3: 100.0, 30: 100.0})), replace(CONFIG, epochs=6))
     assert run.stability.num_skipped == 1  # the early one is within the warm-up: nothing is usual yet
     assert 31 not in run.losses
+
+
+def test_hard_batches_of_a_network_that_knows_its_rows_are_no_spikes() -> None:
+    stability = Stability()
+    usual = [0.7] * 30 + [0.015] * 270
+    assert all(stability.is_sound(loss, 1.0, step=step) for step, loss in enumerate(usual))
+    # as seen on the Handbook: one unknown fraud in a batch of 64 is over ten times the usual loss
+    assert all(stability.is_sound(loss, 1.0, step=300) for loss in (0.2, 0.015, 0.39, 0.3))
+    assert stability.num_skipped == 0
+    assert not stability.is_sound(0.9, 1.0, step=304)  # worse than knowing nothing
 
 
 def test_the_third_bad_step_ends_the_run_with_the_weights_of_the_last_checkpoint(tmp_path: Path) -> None:
