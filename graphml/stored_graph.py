@@ -11,6 +11,7 @@ counted into their places.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,15 @@ from ingestion.snapshot import Snapshot
 
 _FILE = "graph.safetensors"
 _VERSION = 1
+#: The newest graphs of a folder that are kept: each is about as large as its snapshot, and can be made again.
+_NUM_KEPT = 2
 
 
 def stored_graph(snapshot: Snapshot, folder: Path) -> TransactionGraph:
-    """The graph of a snapshot from `folder`, made there first when it is not there yet or damaged."""
+    """The graph of a snapshot from `folder`, made there first when it is not there yet or damaged.
+
+    Making one removes all but the newest few; who has mapped one of those keeps it until it is closed.
+    """
     path = folder / f"graph-{short_hash([snapshot.id, _VERSION])}"
     try:
         return open_graph(path)
@@ -37,6 +43,7 @@ def stored_graph(snapshot: Snapshot, folder: Path) -> TransactionGraph:
             roles, types = _write(snapshot, staged)
             manifest = {"id": path.name, "kind": "graph", "snapshot_id": snapshot.id, "roles": roles, "types": types}
             publish(staged, path, manifest)
+        _drop_old(folder)
     return open_graph(path)
 
 
@@ -45,6 +52,12 @@ def open_graph(path: Path) -> TransactionGraph:
     manifest = verify(path)
     arrays = open_mapped(path / _FILE)
     return TransactionGraph(roles=tuple(manifest["roles"]), types=tuple(manifest["types"]), **arrays)
+
+
+def _drop_old(folder: Path) -> None:
+    manifests = sorted(folder.glob("graph-*/manifest.json"), key=lambda manifest: manifest.stat().st_mtime_ns)
+    for manifest in manifests[:-_NUM_KEPT]:
+        shutil.rmtree(manifest.parent, ignore_errors=True)  # half removed, it fails its check and is made again
 
 
 def _write(snapshot: Snapshot, folder: Path) -> tuple[list[str], list[str]]:

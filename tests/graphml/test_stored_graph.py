@@ -12,6 +12,7 @@ from graphml.graph import TransactionGraph
 from graphml.mapped_arrays import create_mapped, open_mapped
 from graphml.sampling import RECENT, Uniform, sample_blocks, seed_nodes
 from graphml.stored_graph import count_slots, fill_slots, open_graph, stored_graph
+from ingestion.artifacts import read_manifest
 from ingestion.errors import ArtifactError
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
@@ -95,3 +96,17 @@ def test_counted_slots_are_the_sorted_ones_compiled_or_not(seed: int) -> None:
         assert transaction.tolist() == graph.incident.tolist()
         assert role.tolist() == graph.incident_role.tolist()
         assert other.tolist() == graph.incident_other.tolist()
+
+
+def test_the_two_newest_are_kept_and_a_mapped_one_stays_readable(tmp_path: Path) -> None:
+    made = []
+    for number in range(3):
+        rows, labels = random_rows(20 + number, seed=number, fraud_rate=0.1)
+        workspace = Workspace.open(tmp_path / str(number))
+        made.append(build_snapshot(workspace, rows, labels=labels, spec="handbook"))
+    folder = tmp_path / "graphs"
+    mapped = [stored_graph(snapshot, folder) for snapshot in made]
+    kept = {read_manifest(path)["snapshot_id"] for path in folder.glob("graph-*")}
+    assert kept == {snapshot.id for snapshot in made[1:]}
+    np.testing.assert_array_equal(mapped[0].features, TransactionGraph.from_snapshot(made[0]).features)
+    assert len(stored_graph(made[0], folder)) == 20  # made again
