@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 MAX_BAD_STEPS = 3
 _FORGIVEN_AFTER = 100
 #: A loss above this many times the usual one, and above the first steps' mean, is a spike. Both are known after some
-#: steps. The second bound is for networks that know their training rows: a batch with one row that they do not know is
-#: many times the usual loss, though far from harmful (`docs/experiments.md`).
+#: steps. The second bound is for networks that know their training rows: a hard batch is many
+#: times the usual loss there, yet no worse than knowing nothing (`docs/experiments.md`).
 _SPIKE = 10.0
 _WARM_UP = 20
 _DECAY = 0.95

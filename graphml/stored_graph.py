@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from graphml.graph import SOURCE, TARGET, Ints, SmallInts, TransactionGraph, entity_types, label_columns
 from graphml.mapped_arrays import Array, create_mapped, open_mapped
-from ingestion.artifacts import publish, short_hash, staging, verify
+from ingestion.artifacts import MANIFEST, publish, short_hash, staging, verify
 from ingestion.compiled import jit
 from ingestion.errors import ArtifactError
 from ingestion.snapshot import Snapshot
@@ -55,9 +55,15 @@ def open_graph(path: Path) -> TransactionGraph:
 
 
 def _drop_old(folder: Path) -> None:
-    manifests = sorted(folder.glob("graph-*/manifest.json"), key=lambda manifest: manifest.stat().st_mtime_ns)
-    for manifest in manifests[:-_NUM_KEPT]:
-        shutil.rmtree(manifest.parent, ignore_errors=True)  # half removed, it fails its check and is made again
+    for path in sorted(folder.glob("graph-*"), key=_made_at)[:-_NUM_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)  # half removed, it fails its check and goes the next time
+
+
+def _made_at(path: Path) -> int:
+    try:
+        return (path / MANIFEST).stat().st_mtime_ns
+    except FileNotFoundError:  # half removed
+        return 0
 
 
 def _write(snapshot: Snapshot, folder: Path) -> tuple[list[str], list[str]]:

@@ -105,6 +105,7 @@ def test_the_two_newest_are_kept_and_a_mapped_one_stays_readable(tmp_path: Path)
         workspace = Workspace.open(tmp_path / str(number))
         made.append(build_snapshot(workspace, rows, labels=labels, spec="handbook"))
     folder = tmp_path / "graphs"
+    (folder / "graph-half-removed").mkdir(parents=True)
     mapped = [stored_graph(snapshot, folder) for snapshot in made]
     kept = {read_manifest(path)["snapshot_id"] for path in folder.glob("graph-*")}
     assert kept == {snapshot.id for snapshot in made[1:]}

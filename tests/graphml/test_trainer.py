@@ -109,7 +109,7 @@ def test_hard_batches_of_a_network_that_knows_its_rows_are_no_spikes() -> None:
     stability = Stability()
     usual = [0.7] * 30 + [0.015] * 270
     assert all(stability.is_sound(loss, 1.0, step=step) for step, loss in enumerate(usual))
-    # as seen on the Handbook: one unknown fraud in a batch of 64 is over ten times the usual loss
+    # as seen on the Handbook: hard batches reach ten times the usual loss and more
     assert all(stability.is_sound(loss, 1.0, step=300) for loss in (0.2, 0.015, 0.39, 0.3))
     assert stability.num_skipped == 0
     assert not stability.is_sound(0.9, 1.0, step=304)  # worse than knowing nothing
