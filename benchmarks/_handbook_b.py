@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, card_day
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
 from _report import Report
-from _results import Results
+from _results import Arrays, Results
+from _workers import run_all
 from sklearn.model_selection import ParameterSampler
 
 from graphml.evaluation import Ranking, average_precision, paired_difference
@@ -62,22 +64,38 @@ class Ladder:
     data: Data
     results: Results
     quick: bool
+    workers: int
     event_setting: Setting = field(default_factory=dict)
     cpu_minutes: float = 0.0
 
     def logits(self, row: Row, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
-        """The row's logits of the fold's test week."""
-        key = {"row": row.name, "day": fold.day, "budget": budget, "setting": dict(setting), "seed": 0}
-        key |= {"stacked": dict(self.event_setting)} if row.stacked else {}
-        name = "".join(letter if letter.isalnum() else "-" for letter in f"{row.name}-{budget}-{fold.day}")
-        found = self.results.get(name, key, lambda: {"logits": row.score(fold, budget, setting)})
+        """The row's logits of the fold's test week; counts what they took."""
+        found = self._kept(row, fold, budget, setting)
         self.cpu_minutes += float(found["cpu_seconds"]) / 60
+        return found["logits"]
+
+    def fill(self, row: Row, settings: Sequence[Setting], folds: Sequence[Fold], budgets: Sequence[Budget]) -> None:
+        """Compute what is not kept yet of a row, in all workers; the largest budget, which takes longest, first."""
+        pairs = [(fold, budget) for budget in reversed(budgets) for fold in folds]
+        if row.first is not None:
+            run_all([partial(row.first, *pair) for pair in pairs], workers=self.workers)
+            self.cpu_minutes += sum(float(row.first(*pair)["cpu_seconds"]) for pair in pairs) / 60
+        calls = [partial(self._told, row, *pair, setting) for setting in settings for pair in pairs]
+        run_all(calls, workers=self.workers)
+
+    def _kept(self, row: Row, fold: Fold, budget: Budget, setting: Setting) -> Arrays:
+        key = {"row": row.name, "day": fold.day, "budget": budget, "setting": dict(setting), "seed": 0}
+        key |= {"stacked": dict(self.event_setting)} if row.first else {}
+        name = "".join(letter if letter.isalnum() else "-" for letter in f"{row.name}-{budget}-{fold.day}")
+        return self.results.get(name, key, lambda: {"logits": row.score(fold, budget, setting)})
+
+    def _told(self, row: Row, fold: Fold, budget: Budget, setting: Setting) -> None:
+        found = self._kept(row, fold, budget, setting)
         print(
             f"B {budget} {fold.day} {row.name}: AP {average_precision(fold.test.is_fraud, found['logits']):.4f} "
             f"{dict(setting)} ({float(found['cpu_seconds']):.0f} CPU s)",
             flush=True,
         )
-        return found["logits"]
 
     def setting(self, row: Row, earlier: Sequence[Fold]) -> Setting:
         """The best of the row's settings on the earlier folds; its default where nothing is tuned, and a short one of
@@ -87,7 +105,9 @@ class Ladder:
         if not row.space or self.quick:
             return row.default
         tried = list(ParameterSampler(dict(row.space), n_iter=NUM_SETTINGS, random_state=0))
-        means = [np.mean([self._precision(row, fold, setting) for fold in earlier]) for setting in tried]
+        trials = [{**setting, **row.trial} for setting in tried]
+        self.fill(row, trials, earlier, BUDGETS[:1])
+        means = [np.mean([self._precision(row, fold, trial) for fold in earlier]) for trial in trials]
         best = tried[int(np.argmax(means))]
         self.report.row(f"B, earlier folds, {row.name}: AP of {best}", float(np.max(means)), "")
         return best
@@ -132,12 +152,12 @@ class Ladder:
                 )
 
 
-def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: bool) -> None:
+def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: bool, workers: int) -> None:
     """All rows at both budgets, their comparison, the drop-one table and the goals.
 
     `quick`: the newest week at the budget fold-week alone, nothing tuned.
     """
-    ladder = Ladder(report=report, data=data, results=results, quick=quick)
+    ladder = Ladder(report=report, data=data, results=results, quick=quick, workers=workers)
     rows = Rows(data=data, table=table, results=results)
     earlier = [make_fold(data.book.graph, day) for day in EARLIER]
     folds = [make_fold(data.book.graph, day) for day in (WEEKS[:1] if quick else WEEKS)]
@@ -150,6 +170,7 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
         settings[row.name] = ladder.setting(row, earlier)
         if row.name == "event graph":
             rows.event_setting = ladder.event_setting = settings[row.name]
+        ladder.fill(row, [settings[row.name]], folds, budgets)
         for budget in budgets:
             found = [ladder.logits(row, fold, budget, settings[row.name]) for fold in folds]
             logits[budget][row.name] = found
@@ -159,7 +180,7 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
         ladder.compare(budget, folds, logits[budget])
     if quick:
         return
-    drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"])
+    drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"], workers=workers)
     for goal in GOALS:
         value = means[goal.row, goal.budget]
         report.ratio(f"B, {goal.budget}, {goal.row}: AP", value, at_least=goal.at_least, at_most=goal.at_most)

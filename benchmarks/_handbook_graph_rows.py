@@ -57,7 +57,11 @@ EVENT_DEFAULT = {
     "width": 32,
     "negatives": 20,
 }
+#: How the event graph is trained while its settings are compared: a single one is unsteady, but four take four times as
+#: long.
+ONE_NETWORK = {"networks": 1}
 _TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
+_OWN = ("dropout", "width", "negatives")
 
 
 def graph_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any], *, network: str) -> Doubles:
@@ -108,4 +112,4 @@ def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTrai
 
 def _with_setting(config: GraphTraining, setting: Mapping[str, Any]) -> Any:
     trainer: TrainerConfig = replace(config.trainer, **{name: setting[name] for name in _TRAINER})
-    return replace(config, trainer=trainer, **{name: setting[name] for name in setting if name not in _TRAINER})
+    return replace(config, trainer=trainer, **{name: setting[name] for name in setting if name in _OWN})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from _handbook_data import Data, Fold
 from _handbook_trees import tree_logits
 from _report import Report
-from _results import Results
+from _results import Arrays, Results
+from _workers import run_all
 
 from graphml.evaluation import average_precision
 from ingestion.features.spec import FeatureSpec
@@ -39,20 +41,24 @@ def drop_one(
     setting: Mapping[str, Any],
     results: Results,
     full: float,
+    *,
+    workers: int,
 ) -> None:
     """Mean AP at the budget fold-week without each group, less `full`, with all."""
     table = data.default.graph.features
-    for name, left_out in groups(data.default_snapshot.spec).items():
-        kept = [index for index in range(table.shape[1]) if index not in set(left_out)]
-        found = []
-        for fold in folds:
+    of = groups(data.default_snapshot.spec)
+
+    def without(name: str, fold: Fold) -> Arrays:
+        kept = [index for index in range(table.shape[1]) if index not in set(of[name])]
+
+        def fit() -> Arrays:
             train, test = (table[task.positions][:, kept] for task in (fold.week, fold.test))
-            arrays = results.get(
-                f"without-{name.replace(' ', '-')}-{fold.day}",
-                {"left_out": left_out, "day": fold.day, "setting": dict(setting)},
-                lambda fold=fold, train=train, test=test: {
-                    "logits": tree_logits(train, fold.week.is_fraud, test, setting, np.ones(len(train)))
-                },
-            )
-            found.append(average_precision(fold.test.is_fraud, arrays["logits"]))
+            return {"logits": tree_logits(train, fold.week.is_fraud, test, setting, np.ones(len(train)))}
+
+        key = {"left_out": of[name], "day": fold.day, "setting": dict(setting)}
+        return results.get(f"without-{name.replace(' ', '-')}-{fold.day}", key, fit)
+
+    run_all([partial(without, name, fold) for name in of for fold in folds], workers=workers)
+    for name, left_out in of.items():
+        found = [average_precision(fold.test.is_fraud, without(name, fold)["logits"]) for fold in folds]
         report.row(f"B, fold-week, without {name} ({len(left_out)} columns)", float(np.mean(found)) - full, "AP")

@@ -1,7 +1,7 @@
 """The ladder on the Fraud Detection Handbook, on features of our own Spark job.
 
-    python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--cache DIR] [--quick]
-        [--json FILE]
+    python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--cache DIR] [--workers N]
+        [--quick] [--json FILE]
 
 Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on these
 and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed
@@ -17,6 +17,7 @@ The peer, in the same run: the book's 15 features by pandas and XGBoost's scikit
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from graphml.context import GraphContext  # before xgboost: it sets up the threa
 import numpy as np  # isort: skip
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
+from graphml.code_version import code_version
 from graphml.evaluation import (
     Interval,
     Ranking,
@@ -142,10 +144,11 @@ def both_snapshots(report: Report, table: Path, folder: Path | None) -> Iterator
 
 @contextmanager
 def cache(arguments: argparse.Namespace) -> Iterator[Results]:
-    """Where results are kept: `--cache`, or a passing folder. A quick run's are never taken for a full one's."""
+    """Where results are kept: `--cache`, or a passing folder. Neither a quick run's nor another code's are taken for a
+    full one's of this code."""
     with tempfile.TemporaryDirectory() as passing:
         folder = arguments.cache or Path(passing)
-        yield Results(folder=folder / ("quick" if arguments.quick else "full"))
+        yield Results(folder=folder / ("quick" if arguments.quick else "full") / code_version())
 
 
 def run(report: Report, snapshot: Snapshot, table: Path, config: GraphTraining) -> None:
@@ -201,6 +204,12 @@ def main() -> int:
     )
     arguments_parser.add_argument("--protocol", choices=("A", "B"), default="A", help="which folds, and features")
     arguments_parser.add_argument("--cache", type=Path, metavar="DIR", help="protocol B: keep results here, and go on")
+    arguments_parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(4, len(os.sched_getaffinity(0))),
+        help="protocol B: processes at once, about 4 GB each (%(default)s here)",
+    )
     arguments = arguments_parser.parse_args()
     table = arguments.data / TABLE
     if not table.exists():
@@ -225,7 +234,8 @@ def main() -> int:
             both_snapshots(report, table, arguments.snapshot_workspace) as (book, default),
             cache(arguments) as results,
         ):
-            run_b(report, Data.read(book, default, table), table, results, quick=arguments.quick)
+            data = Data.read(book, default, table)
+            run_b(report, data, table, results, quick=arguments.quick, workers=arguments.workers)
     return report.finish(arguments.json)
 
 
