@@ -57,7 +57,7 @@ class StaticSage(torch.nn.Module):
 
     def forward(self, blocks: list[Block], own_UF: torch.Tensor, features_NF: torch.Tensor) -> torch.Tensor:
         """Logits (S,) from the features `own_UF` of the first block's targets and those of all nodes."""
-        nothing = own_UF.new_zeros(blocks[0].num_sources, 0)
+        nothing = own_UF.new_zeros(0, 0)
         h = torch.relu(self.own(own_UF) + self.first(blocks[0], nothing, features_NF))
         return self.logit(torch.relu(self.second(blocks[1], h, features_NF[:0]))).squeeze(1)
 
@@ -77,8 +77,8 @@ class StaticLearner:
         return np.random.default_rng(number).choice(len(self.targets), self.num_seeds, replace=False)
 
     def loss(self, module: torch.nn.Module, ids: np.ndarray) -> torch.Tensor:
-        blocks, sources = sample_static(self.adjacency, ids, FANOUTS, seed=self.number)
-        own = self.features.index_select(0, torch.from_numpy(sources[: blocks[0].num_targets]))
+        blocks, targets = sample_static(self.adjacency, ids, FANOUTS, seed=self.number, joins_inputs=False)
+        own = self.features.index_select(0, torch.from_numpy(targets))
         logits = module(blocks, own, self.features)
         return torch.nn.functional.binary_cross_entropy_with_logits(logits, self.targets[ids], reduction="sum")
 

@@ -157,6 +157,27 @@ def mixed(value: np.int64) -> np.int64:
 
 
 @jit
+def draw_slots(slots: Ints, begin: int, count: int, low: int, total: int, key: np.int64) -> None:
+    """Write `count` different ones of the slots `low` … `low + total`, in ascending order, to `slots[begin:]`."""
+    if count == total:  # nothing to choose from
+        for index in range(count):
+            slots[begin + index] = low + index
+        return
+    for index in range(count):
+        highest = total - count + index
+        chance = (mixed(key + np.int64(index)) >> np.int64(33)) & np.int64(0x7FFFFFFF)
+        wanted = low + ((chance * np.int64(highest + 1)) >> np.int64(31))
+        place = begin + index  # kept in ascending order
+        while place > begin and slots[place - 1] > wanted:
+            place -= 1
+        if place > begin and slots[place - 1] == wanted:
+            wanted, place = np.int64(low + highest), begin + index  # Floyd: the highest one cannot have been taken yet
+        for later in range(begin + index, place, -1):
+            slots[later] = slots[later - 1]
+        slots[place] = wanted
+
+
+@jit
 def uniform_slots(
     starts: Ints, stops: Ints, incident: Ints, entity: Ints, cut_position: Ints, fanout: int, seed: np.int64
 ) -> tuple[Ints, Ints]:
@@ -169,25 +190,27 @@ def uniform_slots(
         if count == 0:
             continue
         low = starts[entity[node]]
-        total = last[node] - low
-        if count == total:  # nothing to choose from
-            for index in range(count):
-                slots[begin + index] = low + index
-            continue
         key = mixed(mixed(seed ^ np.int64(entity[node])) ^ np.int64(cut_position[node]))
-        for index in range(count):
-            highest = total - count + index
-            chance = (mixed(key + np.int64(index)) >> np.int64(33)) & np.int64(0x7FFFFFFF)
-            wanted = low + ((chance * np.int64(highest + 1)) >> np.int64(31))
-            place = begin + index  # kept in ascending order
-            while place > begin and slots[place - 1] > wanted:
-                place -= 1
-            if place > begin and slots[place - 1] == wanted:
-                wanted, place = low + highest, begin + index  # Floyd: the highest one cannot have been taken yet
-            for later in range(begin + index, place, -1):
-                slots[later] = slots[later - 1]
-            slots[place] = wanted
+        draw_slots(slots, begin, count, low, last[node] - low, key)
     return offsets, slots
+
+
+@jit
+def static_ends(starts: Ints, stops: Ints, other: Ints, entity: Ints, fanout: int, seed: np.int64) -> tuple[Ints, Ints]:
+    """Offsets (D + 1,) and other ends (E,) of at most `fanout` drawn edges of each `entity` (D,): `uniform_slots`
+    without a clock."""
+    num = entity.shape[0]
+    offsets = np.zeros(num + 1, np.int64)
+    for node in range(num):
+        offsets[node + 1] = offsets[node] + min(fanout, stops[entity[node]] - starts[entity[node]])
+    ends = np.empty(offsets[num], np.int64)
+    for node in range(num):
+        begin, end, low = offsets[node], offsets[node + 1], starts[entity[node]]
+        key = mixed(seed ^ np.int64(entity[node]))
+        draw_slots(ends, begin, end - begin, low, stops[entity[node]] - low, key)
+        for place in range(begin, end):
+            ends[place] = other[ends[place]]
+    return offsets, ends
 
 
 @jit

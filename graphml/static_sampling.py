@@ -14,7 +14,7 @@ import numpy as np
 
 from graphml.block import Block
 from graphml.graph import Adjacency, Ints
-from graphml.sampling import Nodes, Uniform, join_nodes
+from graphml.sampling import join_nodes, static_ends
 from graphml.torch_first import torch
 
 
@@ -32,29 +32,39 @@ def static_adjacency(source: Ints, target: Ints, num_nodes: int) -> Adjacency:
     )
 
 
-def sample_static(adjacency: Adjacency, seeds: Ints, fanouts: Sequence[int], *, seed: int) -> tuple[list[Block], Ints]:
+def sample_static(
+    adjacency: Adjacency, seeds: Ints, fanouts: Sequence[int], *, seed: int, joins_inputs: bool = True
+) -> tuple[list[Block], Ints]:
     """Blocks in the order layers apply them for the distinct `seeds` (S,), and the ids of the first block's sources.
 
     An edge's `transaction_E` is the id of its source, so that layers read a table of all nodes without copying it.
+    Where all of a first layer's inputs are read so, `joins_inputs=False` leaves out the numbering of its sources, the
+    longest part of a batch: its block has all nodes for sources, by their ids, so its targets are not the first of
+    them, and the ids that are returned are those of its targets.
     The draw of a node is a function of `seed` and of the node; give each epoch a seed of its own.
     """
     blocks: list[Block] = []
-    entity, every = seeds, np.iinfo(np.int64).max
-    for fanout in fanouts:
-        nodes = Nodes(entity=entity, cut=np.zeros(len(entity), np.int64))
-        offsets, slots = Uniform(seed).slots(adjacency, nodes, np.full(len(entity), every), fanout)
-        ends = adjacency.other[slots]
-        source, sources, _ = join_nodes(entity, nodes.cut, np.zeros(len(ends), np.int64), ends, len(adjacency.starts))
+    entity, num_nodes = seeds, len(adjacency.starts)
+    for number, fanout in enumerate(fanouts):
+        with np.errstate(over="ignore"):  # plain Python warns where the mixing wraps around
+            offsets, ends = static_ends(
+                adjacency.starts, adjacency.stops, adjacency.other, entity, fanout, np.int64(seed)
+            )
+        source = ends
+        num_sources = num_nodes
+        if joins_inputs or number < len(fanouts) - 1:
+            one_cut = np.zeros(len(entity) + len(ends), np.int64)
+            source, entity, _ = join_nodes(entity, one_cut[: len(entity)], one_cut[len(entity) :], ends, num_nodes)
+            num_sources = len(entity)
         blocks.insert(
             0,
             Block(
                 offsets_D=torch.from_numpy(offsets[:-1]),
                 source_E=torch.from_numpy(source),
                 transaction_E=torch.from_numpy(ends),
-                gap_E=torch.zeros(len(source)),
-                edge_EA=torch.zeros(len(source), 0),
-                num_sources=len(sources),
+                gap_E=torch.zeros(1).expand(len(ends)),
+                edge_EA=torch.zeros(len(ends), 0),
+                num_sources=num_sources,
             ),
         )
-        entity = sources
     return blocks, entity

@@ -194,7 +194,7 @@ def _train_epoch(run: Run, checkpoint: Path | None, progress: Progress | None) -
 def _step(run: Run, batch: Ints) -> None:
     """One step of the optimizer on a global batch; a step that is not sound is counted and not taken."""
     config, state = run.config, run.state
-    torch.manual_seed((config.seed * 1_000_003 + state.steps_done) * 4_099 + run.ranks.rank)
+    _seed((config.seed * 1_000_003 + state.steps_done) * 4_099 + run.ranks.rank, run.ranks.device)
     rate = learning_rate(config, state.steps_done, config.epochs * run.steps_an_epoch)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
@@ -210,6 +210,14 @@ def _step(run: Run, batch: Ints) -> None:
         state.total_loss += total
         state.num_seeds += len(batch)
         run.losses[state.steps_done] = mean
+
+
+def _seed(value: int, device: torch.device) -> None:
+    """`torch.manual_seed`, which notes a stack trace for every kind of device, only where there is another device."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(value)
+    else:
+        torch.manual_seed(value)
 
 
 def _backward(run: Run, batch: Ints) -> float:

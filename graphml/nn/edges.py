@@ -93,4 +93,6 @@ class EdgeEncoder(nn.Module):
 
 
 def _joined(parts: list[torch.Tensor], none: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return torch.cat([part.to(dtype) for part in parts] or [none.to(dtype)], dim=1)
+    if len(parts) < 2:  # nothing to copy
+        return (parts or [none])[0].to(dtype)
+    return torch.cat([part.to(dtype) for part in parts], dim=1)

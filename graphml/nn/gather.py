@@ -34,6 +34,8 @@ def from_targets(block: Block, h_DH: torch.Tensor) -> torch.Tensor:
 def mean_by_target(block: Block, table_UH: torch.Tensor, rows_E: torch.Tensor) -> torch.Tensor:
     """Mean over each target's edges of `table_UH[rows_E]`, (D, H); zeros where there are no edges. The rows of the
     edges are never held."""
+    if table_UH.shape[1] == 0:
+        return table_UH.new_zeros(block.num_targets, 0)
     result: torch.Tensor = _RowsMean.apply(table_UH, rows_E, block)
     return result
 

@@ -35,7 +35,8 @@ class MeanMessage(nn.Module):
         """One hop; see the class. The mean of a concatenation is the concatenation of means."""
         mean_DH = mean_by_target(block, h_UH, block.source_E)
         edge_DW = self.edge.mean(block, features_NF, h_UH.dtype)
-        message: torch.Tensor = self.message(torch.cat([mean_DH, edge_DW], dim=1))
+        means = [part for part in (mean_DH, edge_DW) if part.shape[1]] or [mean_DH]
+        message: torch.Tensor = self.message(means[0] if len(means) == 1 else torch.cat(means, dim=1))
         return message
 
 

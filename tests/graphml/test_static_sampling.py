@@ -31,6 +31,21 @@ def test_neighbors_are_sources_of_edges_without_repetition(seed: int, fanout: in
     assert again[0].source_E.tolist() == blocks[0].source_E.tolist()
 
 
+def test_without_numbers_for_its_inputs_a_block_draws_the_same() -> None:
+    rng = np.random.default_rng(5)
+    source, target = rng.integers(0, 50, (2, 300))
+    adjacency, seeds = static_adjacency(source, target, 50), rng.choice(50, 6, replace=False)
+    joined, sources = sample_static(adjacency, seeds, (3, 2), seed=1)
+    plain, targets = sample_static(adjacency, seeds, (3, 2), seed=1, joins_inputs=False)
+    assert targets.tolist() == sources[: joined[0].num_targets].tolist()
+    assert plain[0].num_sources == 50
+    assert plain[0].source_E.tolist() == sources[joined[0].source_E.numpy()].tolist()
+    for one, other in zip(plain, joined, strict=True):
+        assert one.offsets_D.tolist() == other.offsets_D.tolist()
+        assert one.transaction_E.tolist() == other.transaction_E.tolist()
+    assert plain[1].source_E.tolist() == joined[1].source_E.tolist()
+
+
 def test_whole_neighborhoods_are_dgl_s() -> None:
     rng = np.random.default_rng(3)
     source, target = rng.integers(0, 30, (2, 100))
