@@ -78,6 +78,21 @@ class Accounts:
         table["paid_to_received"] = table.source_amount_sum / table.target_amount_sum
         return table.to_numpy(np.float32)
 
+    def traced(self) -> np.ndarray:
+        """Accounts (V,) that have paid or received a transfer of an unusual amount or of a repeated pair.
+
+        Every account that is not fraudulent pays one amount for ever, and each of its partners once: what is left of a
+        planted pattern in the transfers is this. For analysis only.
+        """
+        frame = pd.DataFrame({"source": self.source, "target": self.target, "amount": self.amount})
+        usual = frame.groupby("source").amount.agg(lambda amounts: amounts.mode().iloc[0])
+        repeated = frame.groupby(["source", "target"]).amount.transform("size") > 1
+        unusual = (frame.amount != usual.reindex(frame.source).to_numpy()) | repeated
+        traced = np.zeros(len(self), bool)
+        traced[frame.source[unusual]] = True
+        traced[frame.target[unusual]] = True
+        return traced
+
     def engineered(self) -> Floats:
         """(V, K): `plain`, its means over payees and payers at one and two hops, and cycles of 2, 3 and 4 transfers
         through the account."""

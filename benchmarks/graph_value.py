@@ -100,12 +100,13 @@ def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: i
 
 def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_splits: int) -> None:
     """All splits, then the pooled comparisons."""
-    engineered = accounts.engineered()
+    engineered, leaves_trace = accounts.engineered(), accounts.traced()
     scores: dict[str, list[Doubles]] = {}
-    outcomes = []
+    outcomes, traced = [], []
     for split in range(num_splits):
         train, test = halves(accounts, seed=split)
         outcomes.append(accounts.is_fraud[test])
+        traced.append(leaves_trace[test])
         graphs = {"graph": accounts, "graph, edges shuffled": accounts.shuffled(seed=split)}
         found = {name: _kept(results, name, split, epochs, graph, train) for name, graph in graphs.items()}
         tables = {"trees": engineered} | {
@@ -119,6 +120,7 @@ def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_s
             scores.setdefault(name, []).append(fitted)
         print(f"split {split}: " + ", ".join(f"{name} {_ap(outcomes, parts):.4f}" for name, parts in scores.items()))
     _report(report, outcomes, scores)
+    _report_traces(report, np.concatenate(outcomes), np.concatenate(traced), scores)
 
 
 def _kept(results: Results, name: str, split: int, epochs: int, graph: Accounts, train: Ints) -> Doubles:
@@ -144,6 +146,16 @@ def _report(report: Report, outcomes: list[np.ndarray], scores: dict[str, list[D
             report.ratio("AMLSim accounts, trees + graph - trees: lower end of AP", gained.low, at_least=0.0)
         else:
             report.ratio("AMLSim accounts, the same on shuffled edges: lower end of AP", gained.low, at_most=0.0)
+
+
+def _report_traces(report: Report, is_fraud: np.ndarray, traced: np.ndarray, scores: dict[str, list[Doubles]]) -> None:
+    """How much of the task the transfers can tell: AP of frauds with a trace, and of those without one."""
+    report.row("AMLSim accounts, frauds that leave a trace in the transfers", float(traced[is_fraud].mean()), "")
+    for name, parts in scores.items():
+        for label, kept in (("with a trace", traced), ("without one", ~traced)):
+            rows = ~is_fraud | kept
+            value = average_precision(is_fraud[rows], np.concatenate(parts)[rows])
+            report.row(f"AMLSim accounts, {name}: AP of frauds {label}", value, "")
 
 
 if __name__ == "__main__":
