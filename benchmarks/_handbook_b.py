@@ -7,7 +7,8 @@ the alarm line is a leak until explained. Each result is kept by (row, fold, bud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, card_day
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
 from _report import Report
-from _results import Arrays, Results
+from _results import Arrays, NotKept, Results
 from _workers import run_all
 from sklearn.model_selection import ParameterSampler
 
@@ -106,7 +107,8 @@ class Ladder:
             return row.default
         tried = list(ParameterSampler(dict(row.space), n_iter=NUM_SETTINGS, random_state=0))
         trials = [{**setting, **row.trial} for setting in tried]
-        self.fill(row, trials, earlier, BUDGETS[:1])
+        if not self.results.kept_only:
+            self.fill(row, trials, earlier, BUDGETS[:1])
         means = [np.mean([self._precision(row, fold, trial) for fold in earlier]) for trial in trials]
         best = tried[int(np.argmax(means))]
         self.report.row(f"B, earlier folds, {row.name}: AP of {best}", float(np.max(means)), "")
@@ -167,20 +169,36 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
     settings: dict[str, Setting] = {}
     for row in rows.all():
         before = ladder.cpu_minutes
-        settings[row.name] = ladder.setting(row, earlier)
-        if row.name == "event graph":
-            rows.event_setting = ladder.event_setting = settings[row.name]
-        ladder.fill(row, [settings[row.name]], folds, budgets)
-        for budget in budgets:
-            found = [ladder.logits(row, fold, budget, settings[row.name]) for fold in folds]
-            logits[budget][row.name] = found
-            means[row.name, budget] = ladder.describe(row.name, budget, folds, found)
+        with reported_missing(report, row.name):
+            settings[row.name] = ladder.setting(row, earlier)
+            if row.name == "event graph":
+                rows.event_setting = ladder.event_setting = settings[row.name]
+            if not results.kept_only:
+                ladder.fill(row, [settings[row.name]], folds, budgets)
+            for budget in budgets:
+                with reported_missing(report, f"{row.name}, {budget}"):
+                    found = [ladder.logits(row, fold, budget, settings[row.name]) for fold in folds]
+                    logits[budget][row.name] = found
+                    means[row.name, budget] = ladder.describe(row.name, budget, folds, found)
         report.row(f"B, {row.name}: CPU time with tuning", ladder.cpu_minutes - before, "min")
     for budget in budgets:
         ladder.compare(budget, folds, logits[budget])
     if quick:
         return
-    drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"], workers=workers)
+    with reported_missing(report, "what each group of the default features is worth"):
+        if (DEFAULT, "fold-week") not in means:
+            raise NotKept(DEFAULT)
+        drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"], workers=workers)
     for goal in GOALS:
-        value = means[goal.row, goal.budget]
+        value = means.get((goal.row, goal.budget), float("nan"))  # a row that was not run reaches no goal
         report.ratio(f"B, {goal.budget}, {goal.row}: AP", value, at_least=goal.at_least, at_most=goal.at_most)
+
+
+@contextmanager
+def reported_missing(report: Report, name: str) -> Iterator[None]:
+    """Where nothing may be computed, what is not kept is named in the report as not run."""
+    try:
+        yield
+    except NotKept:
+        print(f"not run: {name}", flush=True)
+        report.config.setdefault("not_run", []).append(name)

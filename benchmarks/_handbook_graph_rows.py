@@ -22,7 +22,7 @@ from graphml.trainer_config import TrainerConfig
 NUM_FOLDS = 4
 #: Twelve random combinations of each are tried.
 GRAPH_SPACE: dict[str, list[Any]] = {
-    "epochs": [8, 16, 32],
+    "epochs": [4, 8, 16],
     "batch_size": [128, 256],
     "learning_rate": [1e-3, 3e-3],
     "weight_decay": [1e-4, 1e-2],

@@ -58,7 +58,8 @@ def drop_one(
         key = {"left_out": of[name], "day": fold.day, "setting": dict(setting)}
         return results.get(f"without-{name.replace(' ', '-')}-{fold.day}", key, fit)
 
-    run_all([partial(without, name, fold) for name in of for fold in folds], workers=workers)
+    if not results.kept_only:
+        run_all([partial(without, name, fold) for name in of for fold in folds], workers=workers)
     for name, left_out in of.items():
         found = [average_precision(fold.test.is_fraud, without(name, fold)["logits"]) for fold in folds]
         report.row(f"B, fold-week, without {name} ({len(left_out)} columns)", float(np.mean(found)) - full, "AP")

@@ -16,11 +16,19 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray[Any]]
 
 
+class NotKept(LookupError):
+    """A result is not there, and must not be computed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """A folder of `.npz` files, named by what was computed and a hash of everything that it hangs on."""
+    """A folder of `.npz` files, named by what was computed and a hash of everything that it hangs on.
+
+    `kept_only`: nothing is computed; what is not there raises `NotKept`.
+    """
 
     folder: Path
+    kept_only: bool = False
 
     def get(self, name: str, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """The arrays of `compute`, from their file when there is one; `cpu_seconds` () is what they took."""
@@ -29,6 +37,8 @@ class Results:
         if path.exists():
             with np.load(path) as found:
                 return dict(found)
+        if self.kept_only:
+            raise NotKept(f"{name} {text}")
         begin = time.process_time()
         arrays = compute()
         arrays["cpu_seconds"] = np.asarray(time.process_time() - begin)

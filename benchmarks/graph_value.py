@@ -67,7 +67,7 @@ def main() -> int:
     if not folder.exists():
         print(f"{folder} does not exist: give the folder of the public data sets by --data.", file=sys.stderr)
         return 2
-    epochs, num_splits = (60, 1) if arguments.quick else (100, 5)
+    epochs, num_splits = (60, 1) if arguments.quick else (150, 5)
     banks = {"seeds": SEEDS[:1], "rows": 50_000, "epochs": 4} if arguments.quick else BANKS
     report = Report(
         benchmark="graph_value",
@@ -76,8 +76,8 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory() as passing:
         results = Results(folder=arguments.cache or Path(passing))
-        run_banks(report, results, **banks)
         run(report, Accounts.read(folder), results, epochs, num_splits)
+        run_banks(report, results, **banks)
     return report.finish(arguments.json)
 
 

@@ -1,7 +1,7 @@
 """The ladder on the Fraud Detection Handbook, on features of our own Spark job.
 
     python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--cache DIR] [--workers N]
-        [--quick] [--json FILE]
+        [--kept-only] [--quick] [--json FILE]
 
 Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on these
 and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed
@@ -148,7 +148,8 @@ def cache(arguments: argparse.Namespace) -> Iterator[Results]:
     full one's of this code."""
     with tempfile.TemporaryDirectory() as passing:
         folder = arguments.cache or Path(passing)
-        yield Results(folder=folder / ("quick" if arguments.quick else "full") / code_version())
+        folder = folder / ("quick" if arguments.quick else "full") / code_version()
+        yield Results(folder=folder, kept_only=arguments.kept_only)
 
 
 def run(report: Report, snapshot: Snapshot, table: Path, config: GraphTraining) -> None:
@@ -204,6 +205,11 @@ def main() -> int:
     )
     arguments_parser.add_argument("--protocol", choices=("A", "B"), default="A", help="which folds, and features")
     arguments_parser.add_argument("--cache", type=Path, metavar="DIR", help="protocol B: keep results here, and go on")
+    arguments_parser.add_argument(
+        "--kept-only",
+        action="store_true",
+        help="protocol B: compute nothing, report what --cache holds of a run that has not ended",
+    )
     arguments_parser.add_argument(
         "--workers",
         type=int,
