@@ -13,9 +13,9 @@ _log = logging.getLogger(__name__)
 #: So many unsound steps, without `_FORGIVEN_AFTER` sound ones between them, end a run.
 MAX_BAD_STEPS = 3
 _FORGIVEN_AFTER = 100
-#: A loss above this many times the usual one, and above the first steps' mean, is a spike. Both are known after some
-#: steps. The second bound is for networks that know their training rows: a hard batch is many
-#: times the usual loss there, yet no worse than knowing nothing (`docs/experiments.md`).
+#: A loss above this many times the usual one, or the first steps' mean where that is more, is a spike. Both are known
+#: after some steps. A hard batch, and a network on its way through a sharp valley, reach more than they began with and
+#: come back by themselves when their clipped steps are taken (`docs/experiments.md`); skipped, they could not.
 _SPIKE = 10.0
 _WARM_UP = 20
 _DECAY = 0.95
@@ -39,7 +39,7 @@ class Stability:
         Raises `UnstableTraining` with the third bad step: the checkpoint that is on disk is from before it.
         """
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
-        bound = max(_SPIKE * self.usual_loss, self.first_loss)
+        bound = _SPIKE * max(self.usual_loss, self.first_loss)
         is_spike = self.num_sound >= _WARM_UP and loss > bound
         if is_finite and not is_spike:
             self._learn(loss)

@@ -100,7 +100,7 @@ def test_a_step_that_is_no_number_is_skipped_and_counted() -> None:
 
 
 def test_a_spike_is_skipped_once_the_usual_loss_is_known() -> None:
-    run = fit(ToyLearner(spoil=spoiled({3: 100.0, 30: 100.0})), replace(CONFIG, epochs=6))
+    run = fit(ToyLearner(spoil=spoiled({3: 100.0, 30: 1000.0})), replace(CONFIG, epochs=6))
     assert run.stability.num_skipped == 1  # the early one is within the warm-up: nothing is usual yet
     assert 31 not in run.losses
 
@@ -112,7 +112,15 @@ def test_hard_batches_of_a_network_that_knows_its_rows_are_no_spikes() -> None:
     # as seen on the Handbook: hard batches reach ten times the usual loss and more
     assert all(stability.is_sound(loss, 1.0, step=300) for loss in (0.2, 0.015, 0.39, 0.3))
     assert stability.num_skipped == 0
-    assert not stability.is_sound(0.9, 1.0, step=304)  # worse than knowing nothing
+    # and as seen there after the warm-up of the learning rate: a way through worse than knowing nothing, and back
+    assert all(stability.is_sound(loss, 37.0, step=310) for loss in (0.48, 1.81, 1.52, 0.43))
+    assert stability.num_skipped == 0
+    assert not stability.is_sound(8.0, 1.0, step=320)  # ten times worse
+
+
+def test_a_run_that_diverges_ends_with_what_to_do() -> None:
+    with pytest.raises(UnstableTraining, match="Lower the learning rate"):
+        fit(ToyLearner(), replace(CONFIG, epochs=20, learning_rate=1000.0))
 
 
 def test_the_third_bad_step_ends_the_run_with_the_weights_of_the_last_checkpoint(tmp_path: Path) -> None:
