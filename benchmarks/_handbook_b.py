@@ -7,8 +7,7 @@ the alarm line is a leak until explained. Each result is kept by (row, fold, bud
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, card_day
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
 from _report import Report
-from _results import Arrays, NotKept, Results
+from _results import Arrays, NotKept, Results, reported_missing
 from _workers import run_all
 from sklearn.model_selection import ParameterSampler
 
@@ -192,13 +191,3 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
     for goal in GOALS:
         value = means.get((goal.row, goal.budget), float("nan"))  # a row that was not run reaches no goal
         report.ratio(f"B, {goal.budget}, {goal.row}: AP", value, at_least=goal.at_least, at_most=goal.at_most)
-
-
-@contextmanager
-def reported_missing(report: Report, name: str) -> Iterator[None]:
-    """Where nothing may be computed, what is not kept is named in the report as not run."""
-    try:
-        yield
-    except NotKept:
-        print(f"not run: {name}", flush=True)
-        report.config.setdefault("not_run", []).append(name)

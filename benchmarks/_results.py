@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _report import Report
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -48,3 +50,13 @@ class Results:
         np.savez_compressed(unfinished, **arrays)
         unfinished.replace(path)
         return arrays
+
+
+@contextmanager
+def reported_missing(report: Report, name: str) -> Iterator[None]:
+    """Where nothing may be computed, what is not kept is named in the report as not run."""
+    try:
+        yield
+    except NotKept:
+        print(f"not run: {name}", flush=True)
+        report.config.setdefault("not_run", []).append(name)

@@ -1,6 +1,6 @@
 """Where graphs must matter: a graph network's out-of-fold logit beside every engineered feature, on trees.
 
-    python benchmarks/graph_value.py --data DIR [--cache DIR] [--quick] [--json FILE]
+    python benchmarks/graph_value.py --data DIR [--cache DIR] [--kept-only] [--quick] [--json FILE]
 
 AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves; trees on plain facts, neighbor means
 at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one
@@ -23,8 +23,9 @@ from _accounts import Accounts, account_logits
 from _banks import TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank, mean_difference
 from _handbook_trees import tree_logits
 from _report import Report, parser
-from _results import Results
+from _results import Results, reported_missing
 
+from graphml.code_version import code_version
 from graphml.evaluation import Ranking, average_precision, paired_difference
 from graphml.graph import Ints
 from graphml.scorer import Doubles
@@ -62,6 +63,11 @@ def main() -> int:
     """0 when every goal was reached."""
     arguments_parser = parser(__doc__, data="data")
     arguments_parser.add_argument("--cache", type=Path, metavar="DIR", help="keep results here, and go on")
+    arguments_parser.add_argument(
+        "--kept-only",
+        action="store_true",
+        help="compute nothing, report what --cache holds of a run that has not ended",
+    )
     arguments = arguments_parser.parse_args()
     folder = arguments.data / FOLDER
     if not folder.exists():
@@ -75,9 +81,14 @@ def main() -> int:
         distributions=("xgboost-cpu", "torch", "scikit-learn", "scipy"),
     )
     with tempfile.TemporaryDirectory() as passing:
-        results = Results(folder=arguments.cache or Path(passing))
-        run(report, Accounts.read(folder), results, epochs, num_splits)
-        run_banks(report, results, **banks)
+        kept = (arguments.cache or Path(passing)) / code_version()
+        results = Results(folder=kept, kept_only=arguments.kept_only)
+        with reported_missing(report, "AMLSim accounts"):
+            run(report, Accounts.read(folder), results, epochs, num_splits)
+        with reported_missing(report, "simulated banks"):
+            run_banks(report, results, **banks)
+    if "not_run" in report.config:
+        report.ratio("everything was run", 0.0, at_least=1.0)
     return report.finish(arguments.json)
 
 
