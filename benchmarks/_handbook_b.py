@@ -168,14 +168,14 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
     settings: dict[str, Setting] = {}
     for row in rows.all():
         before = ladder.cpu_minutes
-        with reported_missing(report, row.name):
+        with reported_missing(report.config, row.name):
             settings[row.name] = ladder.setting(row, earlier)
             if row.name == "event graph":
                 rows.event_setting = ladder.event_setting = settings[row.name]
             if not results.kept_only:
                 ladder.fill(row, [settings[row.name]], folds, budgets)
             for budget in budgets:
-                with reported_missing(report, f"{row.name}, {budget}"):
+                with reported_missing(report.config, f"{row.name}, {budget}"):
                     found = [ladder.logits(row, fold, budget, settings[row.name]) for fold in folds]
                     logits[budget][row.name] = found
                     means[row.name, budget] = ladder.describe(row.name, budget, folds, found)
@@ -184,7 +184,7 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
         ladder.compare(budget, folds, logits[budget])
     if quick:
         return
-    with reported_missing(report, "what each group of the default features is worth"):
+    with reported_missing(report.config, "what each group of the default features is worth"):
         if (DEFAULT, "fold-week") not in means:
             raise NotKept(DEFAULT)
         drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"], workers=workers)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _report import Report
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -53,10 +52,10 @@ class Results:
 
 
 @contextmanager
-def reported_missing(report: Report, name: str) -> Iterator[None]:
-    """Where nothing may be computed, what is not kept is named in the report as not run."""
+def reported_missing(config: dict[str, Any], name: str) -> Iterator[None]:
+    """Where nothing may be computed, what is not kept is named in a report's `config`, under `not_run`."""
     try:
         yield
     except NotKept:
         print(f"not run: {name}", flush=True)
-        report.config.setdefault("not_run", []).append(name)
+        config.setdefault("not_run", []).append(name)

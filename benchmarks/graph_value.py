@@ -83,9 +83,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as passing:
         kept = (arguments.cache or Path(passing)) / code_version()
         results = Results(folder=kept, kept_only=arguments.kept_only)
-        with reported_missing(report, "AMLSim accounts"):
+        with reported_missing(report.config, "AMLSim accounts"):
             run(report, Accounts.read(folder), results, epochs, num_splits)
-        with reported_missing(report, "simulated banks"):
+        with reported_missing(report.config, "simulated banks"):
             run_banks(report, results, **banks)
     if "not_run" in report.config:
         report.ratio("everything was run", 0.0, at_least=1.0)
