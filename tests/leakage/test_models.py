@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from graphml import networks as graph_networks
 from graphml.context import GraphContext
 from graphml.evaluation import average_precision
+from graphml.event_graph_training import EventGraphTraining, fit_event_graph
 from graphml.graph import Cuts, Ints, TransactionGraph
 from graphml.graph_training import GraphTraining, fit_graph, graph_row
 from graphml.label_table import as_of, labels_of, rebuilt
@@ -126,6 +127,25 @@ def test_no_network_sees_the_future(network: str) -> None:
 
     def logits(of: TransactionGraph) -> np.ndarray:
         return row.logits(GraphContext(of), of.seeds(np.arange(50, t)))
+
+    before = logits(graph)
+    assert logits(altered(graph, t, 1)).tobytes() == before.tobytes()
+    assert np.abs(logits(cut_off(graph, t)) - before).max() <= 1e-6
+    leaky, changed = (LeakyGraph(**vars(of)) for of in (graph, altered(graph, t, 1)))
+    assert np.abs(logits(leaky)[-3:] - logits(changed)[-3:]).max() > 1e-4
+
+
+def test_the_event_graph_does_not_see_the_future() -> None:
+    t = 400
+    graph = random_graph(2, num=600, entities=30)
+    config = EventGraphTraining(
+        trainer=TrainerConfig(epochs=1, batch_size=64, precision="fp32"), fanouts=(6, 4), width=16, message_widths=(16,)
+    )
+    task = Task(positions=np.arange(50, 300), is_fraud=np.arange(50, 300) % 7 == 0)
+    row = fit_event_graph(GraphContext(graph), task, range(2), config)
+
+    def logits(of: TransactionGraph) -> np.ndarray:
+        return row.logits(GraphContext(of), of.seeds(np.arange(300, t)))
 
     before = logits(graph)
     assert logits(altered(graph, t, 1)).tobytes() == before.tobytes()
