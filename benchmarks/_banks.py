@@ -8,16 +8,16 @@ were used for nothing else.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from _handbook_trees import Chosen, tree_logits
+from _paired import Judged
 from _results import Results
 
 from graphml.context import GraphContext
-from graphml.evaluation import Interval, Ranking, block_weights, party_day_blocks
+from graphml.evaluation import party_day_blocks
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
 from graphml.graph import SOURCE
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
@@ -38,15 +38,6 @@ FRAUD_RATE = 0.006
 TREES, TREES_AND_GRAPH, TREES_AND_SHUFFLED = "trees", "trees + graph", "trees + graph, edges shuffled"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A bank's test window: outcomes (n,), blocks (n,) of parties' days, scores (n,) by row."""
-
-    is_fraud: np.ndarray
-    blocks: np.ndarray
-    scores: Mapping[str, np.ndarray]
-
-
 def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> Judged:
     """Simulate, ingest, fit and score a bank, or find it done."""
     key = {"seed": seed, "rows": rows, "epochs": epochs, "trees": dict(setting), "shares": SHARES, "rate": FRAUD_RATE}
@@ -54,18 +45,6 @@ def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: 
     names = {name.removeprefix("score ") for name in arrays if name.startswith("score ")}
     scores = {name: arrays[f"score {name}"] for name in sorted(names)}
     return Judged(is_fraud=arrays["is_fraud"], blocks=arrays["blocks"], scores=scores)
-
-
-def mean_difference(banks: Sequence[Judged], first: str, second: str, *, num: int = 500) -> Interval:
-    """AP of `first` - `second`, mean over banks; parties' days of each bank are drawn with replacement."""
-    pairs = [tuple(Ranking(bank.is_fraud, bank.scores[name]) for name in (first, second)) for bank in banks]
-    draws = np.zeros(num)
-    for number, (bank, (one, other)) in enumerate(zip(banks, pairs, strict=True)):
-        for index, weight in enumerate(block_weights(bank.blocks, num, seed=number)):
-            draws[index] += (one.average_precision(weight) - other.average_precision(weight)) / len(banks)
-    value = float(np.mean([one.average_precision() - other.average_precision() for one, other in pairs]))
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
 
 
 def _fitted(seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:

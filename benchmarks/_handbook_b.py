@@ -16,12 +16,13 @@ import numpy as np
 from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, card_day_blocks, cards, make_fold
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
+from _paired import Judged, mean_difference
 from _report import Report
-from _results import Arrays, NotKept, Results, reported_missing
+from _results import Arrays, NotKept, Results, miss_not_run, reported_missing
 from _workers import run_all
 from sklearn.model_selection import ParameterSampler
 
-from graphml.evaluation import Ranking, average_precision, paired_difference
+from graphml.evaluation import Ranking, average_precision
 from graphml.scorer import Doubles
 
 ALARM = 0.772
@@ -139,17 +140,22 @@ class Ladder:
         return mean
 
     def compare(self, budget: Budget, folds: Sequence[Fold], logits: dict[str, list[Doubles]]) -> None:
-        """Each row less XGBoost on the book's features, and less the oracle: AP of the pooled weeks."""
-        blocks = card_day_blocks(self.data.book.graph, [fold.test for fold in folds])
-        is_fraud = np.concatenate([fold.test.is_fraud for fold in folds])
-        rankings = {name: Ranking(is_fraud, np.concatenate(parts)) for name, parts in logits.items()}
-        for name, ranking in rankings.items():
+        """Each row less XGBoost on the book's features, and less the oracle: AP, mean of the weeks."""
+        windows = [
+            Judged(
+                is_fraud=fold.test.is_fraud,
+                blocks=card_day_blocks(self.data.book.graph, [fold.test]),
+                scores={name: parts[number] for name, parts in logits.items()},
+            )
+            for number, fold in enumerate(folds)
+        ]
+        for name in logits:
             for other in (BASE, ORACLE):
-                if name == other:
+                if name == other or other not in logits:
                     continue
-                found = paired_difference(ranking, rankings[other], Ranking.average_precision, blocks)
+                found = mean_difference(windows, name, other)
                 self.report.row(
-                    f"B, {budget}, pooled: {name} - {other}", found.value, "AP", low=found.low, high=found.high
+                    f"B, {budget}, mean of weeks: {name} - {other}", found.value, "AP", low=found.low, high=found.high
                 )
 
 
@@ -168,26 +174,29 @@ def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: b
     settings: dict[str, Setting] = {}
     for row in rows.all():
         before = ladder.cpu_minutes
-        with reported_missing(report.config, row.name):
+        with reported_missing(report, row.name):
             settings[row.name] = ladder.setting(row, earlier)
             if row.name == "event graph":
                 rows.event_setting = ladder.event_setting = settings[row.name]
             if not results.kept_only:
                 ladder.fill(row, [settings[row.name]], folds, budgets)
             for budget in budgets:
-                with reported_missing(report.config, f"{row.name}, {budget}"):
+                with reported_missing(report, f"{row.name}, {budget}"):
                     found = [ladder.logits(row, fold, budget, settings[row.name]) for fold in folds]
                     logits[budget][row.name] = found
                     means[row.name, budget] = ladder.describe(row.name, budget, folds, found)
-        report.row(f"B, {row.name}: CPU time with tuning", ladder.cpu_minutes - before, "min")
+            # not of a run that has not ended: what it spent is not all kept
+            if not results.kept_only:
+                report.row(f"B, {row.name}: CPU time with tuning", ladder.cpu_minutes - before, "min")
     for budget in budgets:
         ladder.compare(budget, folds, logits[budget])
     if quick:
         return
-    with reported_missing(report.config, "what each group of the default features is worth"):
+    with reported_missing(report, "what each group of the default features is worth"):
         if (DEFAULT, "fold-week") not in means:
             raise NotKept(DEFAULT)
         drop_one(report, data, folds, settings[DEFAULT], results, means[DEFAULT, "fold-week"], workers=workers)
     for goal in GOALS:
         value = means.get((goal.row, goal.budget), float("nan"))  # a row that was not run reaches no goal
         report.ratio(f"B, {goal.budget}, {goal.row}: AP", value, at_least=goal.at_least, at_most=goal.at_most)
+    miss_not_run(report)

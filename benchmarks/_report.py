@@ -144,7 +144,10 @@ class Report:
             "versions": versions(*self.distributions),
             "config": self.config,
             "rows": self.rows,
-            "ratios": [{key: value for key, value in ratio.items() if key != "text"} for ratio in self.ratios],
+            "ratios": [  # JSON has no NaN
+                {key: value if value == value else None for key, value in ratio.items() if key != "text"}
+                for ratio in self.ratios
+            ],
         }
 
     def figure(self) -> str:

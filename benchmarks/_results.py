@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # tests import this module without the benchmarks' folder
+    from _report import Report
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,10 +55,16 @@ class Results:
 
 
 @contextmanager
-def reported_missing(config: dict[str, Any], name: str) -> Iterator[None]:
-    """Where nothing may be computed, what is not kept is named in a report's `config`, under `not_run`."""
+def reported_missing(report: Report, name: str) -> Iterator[None]:
+    """Where nothing may be computed, what is not kept is named in the report's `config`, under `not_run`."""
     try:
         yield
     except NotKept:
         print(f"not run: {name}", flush=True)
-        config.setdefault("not_run", []).append(name)
+        report.config.setdefault("not_run", []).append(name)
+
+
+def miss_not_run(report: Report) -> None:
+    """A report that leaves something out misses a goal, whatever the rest reaches."""
+    if "not_run" in report.config:
+        report.ratio("everything was run", 0.0, at_least=1.0)

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from _accounts import Accounts, account_logits
-from _banks import TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank, mean_difference
+from _banks import TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank
 from _handbook_trees import tree_logits
+from _paired import mean_difference
 from _report import Report, parser
-from _results import Results, reported_missing
+from _results import Results, miss_not_run, reported_missing
 
 from graphml.code_version import code_version
 from graphml.evaluation import Ranking, average_precision, paired_difference
@@ -83,12 +84,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as passing:
         kept = (arguments.cache or Path(passing)) / code_version()
         results = Results(folder=kept, kept_only=arguments.kept_only)
-        with reported_missing(report.config, "AMLSim accounts"):
+        with reported_missing(report, "AMLSim accounts"):
             run(report, Accounts.read(folder), results, epochs, num_splits)
-        with reported_missing(report.config, "simulated banks"):
+        with reported_missing(report, "simulated banks"):
             run_banks(report, results, **banks)
-    if "not_run" in report.config:
-        report.ratio("everything was run", 0.0, at_least=1.0)
+    miss_not_run(report)
     return report.finish(arguments.json)
 
 
