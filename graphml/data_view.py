@@ -2,7 +2,8 @@
 
 A view holds no transaction behind its `horizon` and no label that became known later. What lies behind is not hidden
 but gone; asking for it by position raises `SealedRow`. So a trial of tuning cannot open a test row, and a model's
-`fit` cannot see the window that it will be judged on. *Between* the rows of a view it is the model's own duty to look
+`fit` cannot see the window that it will be judged on. All arrays of a view are copies: a model may work in place, what
+it is judged by stays as it was. *Between* the rows of a view it is the model's own duty to look
 back only (`recent` and `known_labels` do); `guards` find out whether it does.
 
 Legend: n rows of the view, H transactions up to the horizon, N of the whole data, F features, E recent transactions.
@@ -37,14 +38,13 @@ class SealedRow(GraphmlError):
 @dataclass(frozen=True, kw_only=True)
 class DataView:
     """See the module. `positions` (n,) places in the sequence; `is_fraud` (n,) outcomes in a view to fit on, None in
-    one to score; `graph` everything up to the horizon."""
+    one to score; `graph` everything up to the horizon; `read` a column of the transaction table up to it, (H,)."""
 
     positions: Ints
     is_fraud: Bools | None
     context: GraphContext
     feature_names: tuple[str, ...]
     read: Callable[[str], pa.Array]
-    rows: Ints
 
     @property
     def graph(self) -> TransactionGraph:
@@ -71,7 +71,7 @@ class DataView:
         if name not in TRANSACTION.names:
             raise ValueError(f"there is no column {name!r}; a transaction has {', '.join(TRANSACTION.names)}")
         at = self._open(self.positions if positions is None else positions)
-        return self.read(name).take(pa.array(self.rows[at]))
+        return self.read(name).take(pa.array(at))
 
     def recent(self, role: str, num: int) -> tuple[Ints, Ints]:
         """The most recent `num` transactions of each row's party in a role, all before the row, oldest first.
@@ -135,20 +135,26 @@ class EvaluationData:
 
     def to_probe(self, positions: Ints) -> DataView:
         """The rows in all of the data, later transactions and labels too: what `guards` show a model to tempt it."""
-        return self._view(positions, None, GraphContext(self.graph))
+        latest = int(self.graph.label_known_at.max(initial=0))
+        return self._view(positions, None, self._known(len(self.graph), latest))
 
     def _known(self, num: int, label_time: int) -> GraphContext:
         return GraphContext(as_of(self.graph, num, label_time))
 
     def _view(self, positions: Ints, is_fraud: Bools | None, context: GraphContext) -> DataView:
         assert len(positions) and positions[-1] < len(context.graph), "rows lie before the horizon of their view"
+        rows = pa.array(self.rows[: len(context.graph)])
+
+        @lru_cache(maxsize=16)
+        def read(name: str) -> pa.Array:
+            return self.read(name).take(rows)  # a copy: a slice would still hold what lies behind
+
         return DataView(
-            positions=positions,
-            is_fraud=is_fraud,
+            positions=positions.copy(),
+            is_fraud=None if is_fraud is None else is_fraud.copy(),
             context=context,
             feature_names=self.feature_names,
-            read=self.read,
-            rows=self.rows[: len(context.graph)],
+            read=read,
         )
 
     def under(self, graph: TransactionGraph, rows: Ints | None = None) -> EvaluationData:

@@ -34,7 +34,10 @@ from ingestion.snapshot import Snapshot
 FUTURE, OWN_OUTCOME, LABEL_SHUFFLE = "future", "own outcome", "label shuffle"
 #: Deleted rows change the shapes of batches, and so the rounding.
 TOLERANCE = 1e-6
-_ROWS_ASKED, _MOMENTS, _OUTCOMES = 1_000, 3, 12
+_ROWS_ASKED, _OUTCOMES = 1_000, 12
+#: Moments behind which the future is another one, so many of them right behind a fraud, where a look ahead would pay;
+#: the rows just before each are asked too, so that a look ahead of minutes crosses it.
+_MOMENTS, _AT_FRAUDS, _ROWS_BEFORE = 12, 8, 32
 _BAND_DRAWS = 400
 
 
@@ -52,15 +55,15 @@ class Finding:
         return {"row": self.row, "guard": self.guard, "passed": self.passed, "told": self.told}
 
 
-def check_future(name: str, model: OwnModel, data: EvaluationData, positions: Ints, *, seed: int = 0) -> Finding:
-    """Scores of a fitted model on `positions` (n,) against those when the future of some of them is another one."""
-    asked = _spread(positions, _ROWS_ASKED)
+def check_future(name: str, model: OwnModel, data: EvaluationData, task: Task, *, seed: int = 0) -> Finding:
+    """Scores of a fitted model on rows of a task against those when what comes after some moments is another one."""
+    asked, last_of_moments = _asked_before_moments(task)
     before = scored(name, model, data.to_probe(asked))
     again = scored(name, model, data.to_probe(asked))
     if again.tobytes() != before.tobytes():
         told = "two scorings of the same rows differ, so nothing can be said: fix the seed of whatever is random"
         return Finding(row=name, guard=FUTURE, passed=False, told=told)
-    for number in np.linspace(0, len(asked) - 1, _MOMENTS + 2).astype(int)[1:-1]:
+    for number in np.searchsorted(asked, last_of_moments).tolist():
         t, earlier = int(asked[number]) + 1, asked[: number + 1]
         after = scored(name, model, altered(data, t, seed=seed).to_probe(asked))[: number + 1]
         changed = _changed(before[: number + 1], after, 0.0)
@@ -70,13 +73,26 @@ def check_future(name: str, model: OwnModel, data: EvaluationData, positions: In
         changed += _changed(before[number : number + 1], scored(name, model, data.to_score(earlier[-1:])), TOLERANCE)
         if changed:
             return _future_finding(name, changed, number + 1, "deleted")
-    told = f"{len(asked):,} scores stayed the same when what came later was altered and when it was deleted"
+    told = (
+        f"{len(asked):,} scores stayed the same when what came after each of {len(last_of_moments)} moments was altered "
+        "and when it was deleted"
+    )
     return Finding(row=name, guard=FUTURE, passed=True, told=told)
 
 
-def check_own_outcome(name: str, model: OwnModel, data: EvaluationData, positions: Ints) -> Finding:
+def _asked_before_moments(task: Task) -> tuple[Ints, Ints]:
+    """Positions to score, ascending, and the last position before each moment."""
+    frauds = _spread(np.flatnonzero(task.is_fraud), _AT_FRAUDS)
+    others = _spread(np.arange(len(task)), _MOMENTS - len(frauds) + 2)[1:-1]  # not the ends of the window
+    moments = np.union1d(frauds, others)
+    before = (moments[:, None] - np.arange(_ROWS_BEFORE)).ravel()
+    rows = np.union1d(before[before >= 0], _spread(np.arange(len(task)), _ROWS_ASKED))
+    return task.positions[rows], task.positions[moments]
+
+
+def check_own_outcome(name: str, model: OwnModel, data: EvaluationData, task: Task) -> Finding:
     """Scores of a fitted model, row by row, against those when the row's own later labels say the opposite."""
-    graph = data.graph
+    graph, positions = data.graph, task.positions
     labelled = positions[graph.label_stops[positions] > graph.label_starts[positions]]
     asked, changed = _spread(labelled, _OUTCOMES), 0
     for position in asked:

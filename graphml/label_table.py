@@ -44,12 +44,15 @@ def rebuilt(graph: TransactionGraph, labels: LabelEvents, **changed: np.ndarray)
 
 
 def as_of(graph: TransactionGraph, num: int, label_time: int) -> TransactionGraph:
-    """The first `num` transactions, under the labels known at `label_time` (µs, closed): all else is gone."""
+    """The first `num` transactions, under the labels known at `label_time` (µs, closed): all else is gone.
+
+    The arrays are copies: nothing leads from them to what lies behind, and who changes them changes nothing else.
+    """
     labels = labels_of(graph)
     kept = (labels.known_at <= label_time) & (labels.position < num)
     labels = LabelEvents(**{name: column[kept] for name, column in vars(labels).items()})
-    columns = {name: getattr(graph, name)[:num] for name in ("entity", "event_time", "available_at", "features")}
-    return rebuilt(graph, labels, **columns)
+    columns = {name: getattr(graph, name)[:num].copy() for name in ("entity", "event_time", "available_at", "features")}
+    return rebuilt(graph, labels, entity_type=graph.entity_type.copy(), **columns)
 
 
 def dealt_out(labels: LabelEvents, available_at: Ints, *, seed: int) -> LabelEvents:

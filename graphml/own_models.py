@@ -5,7 +5,7 @@
         def score(self, view): return ...    (n,) numbers for view.positions, higher for fraud
 
 `load_own_model` imports a Python file, which runs it, with all rights of the user who calls: only name files that you
-would run yourself.
+would run yourself. Whatever such a file raises, `SystemExit` too, becomes one error that names row, step and line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -25,13 +27,17 @@ from numpy.typing import NDArray
 from graphml.data_view import DataView
 from graphml.errors import GraphmlError
 from ingestion.artifacts import short_hash
-from ingestion.errors import UsageError
+from ingestion.errors import RingfenceError, UsageError
 
 Doubles = NDArray[np.float64]
 
 
 class BadScores(GraphmlError):
     """A model's `score` gave something that ranks nothing."""
+
+
+class OwnModelFailed(GraphmlError):
+    """A user's model raised where it was made, fitted or asked for scores."""
 
 
 class OwnModel(Protocol):
@@ -115,11 +121,69 @@ def load_own_model(text: str) -> Entry:
     takes_seed = "seed" in inspect.signature(kind).parameters
 
     def make(*, seed: int, **setting: Any) -> OwnModel:
-        return cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
+        with _told(name, "__init__", path):
+            model = cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
+        return _Guarded(name=name, model=model, path=path)
 
     digest = hashlib.sha256(content + name.encode()).hexdigest()
+    return Entry(name=name, make=make, fingerprint=digest, space=_space(kind, path), is_own=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Guarded:
+    """A user's model; what it raises is told as `OwnModelFailed`."""
+
+    name: str
+    model: OwnModel
+    path: Path
+
+    def fit(self, view: DataView) -> None:
+        with _told(self.name, "fit", self.path):
+            self.model.fit(view)
+
+    def score(self, view: DataView) -> Any:
+        with _told(self.name, "score", self.path):
+            return np.asarray(self.model.score(view))
+
+
+@contextmanager
+def _told(name: str, step: str, path: Path) -> Iterator[None]:
+    """Errors of this project and Ctrl-C pass; anything else that code of a user raises becomes `OwnModelFailed`."""
+    try:
+        yield
+    except (RingfenceError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is_same(frame.filename, path)]
+        where = f"{path.name}, line {lines[-1]}" if lines else path.name
+        raise OwnModelFailed(
+            f"{name}: {step} raised {type(error).__name__}: {error} ({where}).",
+            remedy="Mend the model; `features` may be NaN, and a window may hold few frauds.",
+        ) from error
+
+
+def _is_same(filename: str, path: Path) -> bool:
+    return Path(filename).resolve() == path.resolve()
+
+
+def _space(kind: type, path: Path) -> Mapping[str, Sequence[Any]]:
+    """The class's values to choose from, checked. Raises `UsageError`."""
     space = getattr(kind, "space", {})
-    return Entry(name=name, make=make, fingerprint=digest, space=space, is_own=True)
+    if not isinstance(space, Mapping):
+        told = f"is {type(space).__name__}, no dictionary"
+    else:
+        bad = [key for key, values in space.items() if not _can_be_drawn(values)]
+        if not bad:
+            return space
+        told = f"gives {space[bad[0]]!r} for {bad[0]!r}"
+    raise UsageError(
+        f"{path}: `space` of {kind.__name__} {told}.",
+        remedy='Give each keyword a list of values: space = {"depth": [3, 5, 7]}; a scipy distribution will do too.',
+    )
+
+
+def _can_be_drawn(values: Any) -> bool:
+    return hasattr(values, "rvs") or (isinstance(values, (list, tuple)) and len(values) > 0)
 
 
 def _module(path: Path) -> Any:
@@ -133,7 +197,9 @@ def _module(path: Path) -> Any:
         sys.path.append(folder)  # last, so that nothing of ours is hidden by a file there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (RingfenceError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         raise UsageError(
             f"{path} cannot be imported: {type(error).__name__}: {error}", remedy="Mend it; run it by itself first."
         ) from error

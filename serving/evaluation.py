@@ -225,7 +225,7 @@ def _fit_and_guard(
     asked = [*(ladder if request.guards == "all" else []), *request.entries]
     if not asked:
         return {}, ()
-    windows, test = opened.model.windows, opened.tasks.test
+    windows = opened.model.windows
     fitted: dict[str, FittedRow] = {}
     findings: list[Finding] = []
     with log.stage("fit") as stage:
@@ -237,9 +237,9 @@ def _fit_and_guard(
     with log.stage("guards") as stage:
         for number, entry in enumerate(asked):
             stage(entry.name, number / len(asked))
-            row, at = fitted[entry.name], test.positions
-            findings.append(check_future(entry.name, row.model, row.data, at))
-            findings.append(check_own_outcome(entry.name, row.model, row.data, at))
+            row = fitted[entry.name]
+            findings.append(check_future(entry.name, row.model, row.data, opened.tasks.test))
+            findings.append(check_own_outcome(entry.name, row.model, row.data, opened.tasks.test))
         shuffled = shuffle_windows(windows, delay_days=opened.delay_days)
         findings += check_label_shuffle(asked, opened.snapshot, opened.data, shuffled, progress=stage)
     return fitted, tuple(findings)

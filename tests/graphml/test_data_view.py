@@ -81,3 +81,27 @@ def test_columns_are_the_table_s(trained: Trained) -> None:
     assert shown.feature_names == tuple(trained.snapshot.spec.names)
     with pytest.raises(ValueError, match="no column 'label'"):
         shown.column("label")
+
+
+def test_a_model_that_works_in_place_changes_only_its_view(data: EvaluationData) -> None:
+    task = Task(positions=np.asarray([0, 1]), is_fraud=np.asarray([True, False]))
+    before = {name: value.copy() for name, value in vars(data.graph).items() if isinstance(value, np.ndarray)}
+    for shown in (data.to_fit(task, deadline=9 * HOUR), view(data, 0, 5), data.to_probe(np.asarray([1, 4]))):
+        arrays = [value for value in vars(shown.graph).values() if isinstance(value, np.ndarray)]
+        for array in (*arrays, shown.positions, *([] if shown.is_fraud is None else [shown.is_fraud])):
+            array[...] = 1
+    assert all(np.array_equal(getattr(data.graph, name), value) for name, value in before.items())
+    assert task.positions.tolist() == [0, 1] and task.is_fraud.tolist() == [True, False]
+
+
+def test_nothing_leads_from_a_view_to_what_lies_behind(trained: Trained) -> None:
+    data = EvaluationData.of(trained.snapshot, trained.graph)
+    shown = data.to_score(np.asarray([10, 200]))
+    for name, array in vars(shown.graph).items():
+        if isinstance(array, np.ndarray) and len(array) and array.base is not None:
+            assert array.base.shape[0] <= max(201, len(shown.graph.incident), data.graph.num_entities) + 1, name
+    assert shown.graph.features.base is None
+    column = shown.read("amount_minor")
+    assert len(column) == shown.horizon == 201
+    assert column.to_pylist() == trained.snapshot.transactions().column("amount_minor").to_pylist()[:201]
+    assert max(buffer.size for buffer in column.buffers() if buffer is not None) < 8 * 201 + 64

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphml.data_view import DataView, EvaluationData
-from graphml.own_models import BadScores, load_own_model, scored
+from graphml.own_models import BadScores, OwnModelFailed, load_own_model, scored
 from ingestion.errors import UsageError
 from tests.graphml.cases import HOUR, graph_of
 
@@ -92,6 +92,38 @@ def test_what_is_no_model_is_told_with_a_remedy(file: Path, name: str, told: str
 def test_a_file_that_cannot_be_imported_says_why(file: Path) -> None:
     file.write_text("import does_not_exist")
     with pytest.raises(UsageError, match="ModuleNotFoundError: No module named 'does_not_exist'"):
+        load_own_model(f"{file}:Mine")
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "ValueError('no frauds')", "GeneratorExit()"])
+@pytest.mark.parametrize("step", ["__init__", "fit", "score"])
+def test_whatever_a_model_raises_is_told_by_row_step_and_line(
+    tmp_path: Path, view: DataView, step: str, error: str
+) -> None:
+    bodies = {name: f"raise {error}" if name == step else "pass" for name in ("__init__", "fit", "score")}
+    lines = [f"    def {name}(self{'' if name == '__init__' else ', view'}): {body}" for name, body in bodies.items()]
+    (tmp_path / "bad.py").write_text("\n".join(["class Bad:", *lines]))
+    entry = load_own_model(f"{tmp_path / 'bad.py'}:Bad")
+    line = 2 + ["__init__", "fit", "score"].index(step)
+    with pytest.raises(OwnModelFailed, match=rf"Bad: {step} raised {error.split('(')[0]}: .*bad.py, line {line}"):
+        model = entry.model(0)
+        model.fit(view)
+        model.score(view)
+
+
+def test_a_file_that_ends_the_program_is_told(file: Path) -> None:
+    file.write_text("raise SystemExit(0)")
+    with pytest.raises(UsageError, match="cannot be imported: SystemExit: 0"):
+        load_own_model(f"{file}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [("{'a': []}", r"gives \[\] for 'a'"), ("{'a': 3}", "gives 3 for 'a'"), ("['a']", "is list, no dictionary")],
+)
+def test_a_space_that_nothing_can_be_drawn_from_is_refused(file: Path, space: str, told: str) -> None:
+    file.write_text(f"class Mine:\n    space = {space}\n    def fit(self, view): ...\n    def score(self, view): ...")
+    with pytest.raises(UsageError, match=told):
         load_own_model(f"{file}:Mine")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphml.data_view import EvaluationData
+from graphml.data_view import DataView, EvaluationData
 from graphml.evaluation import Ranking
 from graphml.guards import (
     FUTURE,
@@ -26,11 +26,13 @@ from graphml.guards import (
 from graphml.ladder_entries import entries_of
 from graphml.own_fit import fit_on_windows, shuffle_windows
 from graphml.own_models import Entry, load_own_model
-from graphml.tasks import Tasks
+from graphml.tasks import Task, Tasks
 from ingestion.workspace import Workspace
 from tests.builders import DAY, START, build_snapshot, random_rows
+from tests.graphml.cases import graph_of
 from tests.graphml.trained import Trained, shared_training
 
+MINUTE = 60_000_000
 LEAKY = Path(__file__).with_name("leaky_models.py")
 
 
@@ -51,8 +53,8 @@ def found_of(entries: Sequence[Entry], trained: Trained, data: EvaluationData) -
     found = list(check_label_shuffle(entries, trained.snapshot, data, shuffle_windows(windows, delay_days=7)))
     for entry in entries:
         fitted = fit_on_windows(entry, data, windows, tasks, seed=0)
-        found.append(check_future(entry.name, fitted.model, fitted.data, tasks.test.positions))
-        found.append(check_own_outcome(entry.name, fitted.model, fitted.data, tasks.test.positions))
+        found.append(check_future(entry.name, fitted.model, fitted.data, tasks.test))
+        found.append(check_own_outcome(entry.name, fitted.model, fitted.data, tasks.test))
     return {(item.row, item.guard): item for item in found}
 
 
@@ -82,14 +84,48 @@ def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationDat
     windows = trained.model.windows
     tasks = Tasks.of(data.graph, windows, delay_days=7)
     fitted = fit_on_windows(entries["xgboost_neighbors"], data, windows, tasks, seed=0)
-    assert check_future("trees", fitted.model, data, tasks.test.positions).passed
-    assert check_own_outcome("trees", fitted.model, data, tasks.test.positions).passed
+    assert check_future("trees", fitted.model, data, tasks.test).passed
+    assert check_own_outcome("trees", fitted.model, data, tasks.test).passed
 
 
 def test_a_model_that_throws_dice_cannot_be_checked(trained: Trained, data: EvaluationData) -> None:
     model = own("Dice").model(0)
-    finding = check_future("Dice", model, data, np.arange(3_000, 3_100))
+    task = Task(positions=np.arange(3_000, 3_100), is_fraud=np.arange(100) % 10 == 0)
+    finding = check_future("Dice", model, data, task)
     assert not finding.passed and "two scorings of the same rows differ" in finding.told
+
+
+class PaysAgainSoon:
+    """Whether the payer pays again within ten minutes after the row: a short look ahead."""
+
+    def fit(self, view: DataView) -> None:
+        """Nothing."""
+
+    def score(self, view: DataView) -> np.ndarray:
+        """1 or 0."""
+        graph = view.graph
+        order = np.lexsort((np.arange(len(graph)), graph.entity[:, 0]))
+        gap = np.full(len(graph), np.inf)
+        same = graph.entity[order[1:], 0] == graph.entity[order[:-1], 0]
+        gap[order[:-1][same]] = np.diff(graph.available_at[order])[same]
+        return (gap[view.positions] < 10 * MINUTE).astype(float)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_look_ahead_of_minutes_is_caught(seed: int) -> None:
+    # 3,000 payments in a month; ten bursts of four frauds on one card, five minutes apart, tell themselves by what follows
+    rng = np.random.default_rng(seed)
+    bursts = np.repeat(rng.integers(20 * DAY, 26 * DAY, 10), 4) + np.tile(np.arange(4) * 5 * MINUTE, 10)
+    time = np.append(rng.integers(0, 30 * DAY, 3_000), bursts)
+    payer = np.append(rng.integers(0, 300, 3_000), np.repeat(rng.integers(0, 300, 10), 4))
+    is_fraud = np.arange(len(time)) >= 3_000
+    order = np.argsort(time, kind="stable")
+    time, payer, is_fraud = time[order], payer[order], is_fraud[order]
+    graph = graph_of([[int(party), 300] for party in payer], time.tolist())
+    data = EvaluationData(graph=graph, feature_names=("number",), read=lambda name: None, rows=np.arange(len(graph)))
+    test = np.flatnonzero((time >= 20 * DAY) & (time < 27 * DAY))
+    finding = check_future("soon", PaysAgainSoon(), data, Task(positions=test, is_fraud=is_fraud[test]))
+    assert not finding.passed and "changed when what comes after them was altered" in finding.told
 
 
 def test_another_future_leaves_the_past_as_it_was(data: EvaluationData) -> None:
