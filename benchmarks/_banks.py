@@ -17,7 +17,6 @@ from _paired import Judged
 from _results import Results
 
 from graphml.context import GraphContext
-from graphml.evaluation import party_day_blocks
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
 from graphml.graph import SOURCE
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
@@ -25,7 +24,6 @@ from graphml.rewire import rewire
 from graphml.stacking import out_of_fold, party_folds
 from graphml.tasks import Tasks, plan_windows
 from graphml.trainer_config import TrainerConfig
-from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.ingest import ingest
 from ingestion.mapping import load_mapping
 from ingestion.simulator.config import SimulatorConfig
@@ -44,7 +42,7 @@ def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: 
     arrays = results.get("bank", key, lambda: _fitted(seed, rows, epochs, setting))
     names = {name.removeprefix("score ") for name in arrays if name.startswith("score ")}
     scores = {name: arrays[f"score {name}"] for name in sorted(names)}
-    return Judged(is_fraud=arrays["is_fraud"], blocks=arrays["blocks"], scores=scores)
+    return Judged(is_fraud=arrays["is_fraud"], parties=arrays["parties"], scores=scores)
 
 
 def _fitted(seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
@@ -91,6 +89,4 @@ def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> d
         found[f"score {name}"] = tree_logits(
             inputs[chosen.rows], train.is_fraud[chosen.rows], asked, setting, chosen.weight
         )
-    day = graph.event_time[test.positions] // MICROSECONDS_PER_DAY
-    blocks = party_day_blocks(day, graph.entity[test.positions, SOURCE])
-    return found | {"is_fraud": test.is_fraud, "blocks": blocks}
+    return found | {"is_fraud": test.is_fraud, "parties": graph.entity[test.positions]}

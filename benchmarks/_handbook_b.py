@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, card_day_blocks, cards, make_fold
+from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, cards, make_fold
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
 from _paired import Judged, mean_difference
@@ -144,7 +144,7 @@ class Ladder:
         windows = [
             Judged(
                 is_fraud=fold.test.is_fraud,
-                blocks=card_day_blocks(self.data.book.graph, [fold.test]),
+                parties=self.data.book.graph.entity[fold.test.positions],
                 scores={name: parts[number] for name, parts in logits.items()},
             )
             for number, fold in enumerate(folds)

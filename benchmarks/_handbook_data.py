@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from graphml.context import GraphContext
-from graphml.evaluation import average_precision, card_precision_at_k, party_day_blocks
+from graphml.evaluation import average_precision, card_precision_at_k
 from graphml.graph import Ints, TransactionGraph
 from graphml.scorer import Doubles
 from graphml.tasks import Task, window_task
@@ -147,12 +146,6 @@ def _day(graph: TransactionGraph, start: int) -> Task:
     end = start + MICROSECONDS_PER_DAY
     deadline = end + DELAY_DAYS * MICROSECONDS_PER_DAY
     return window_task(graph, start=start, end=end, targets_at=deadline, delay_days=DELAY_DAYS, name="day")
-
-
-def card_day_blocks(graph: TransactionGraph, tests: Sequence[Task]) -> Ints:
-    """Each customer's day, over the pooled test weeks."""
-    positions = np.concatenate([test.positions for test in tests])
-    return party_day_blocks(graph.event_time[positions] // MICROSECONDS_PER_DAY, graph.entity[positions, 0])
 
 
 def cards(graph: TransactionGraph, test: Task, logits: Doubles):

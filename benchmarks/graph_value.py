@@ -5,7 +5,7 @@
 AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves; trees on plain facts, neighbor means
 at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one
 by one. The control's network sees the same transfers with payees dealt anew; its trees keep the true features. Times
-do not enter: half of the fraudulent accounts have none. Intervals are over accounts, test halves of all splits pooled.
+do not enter: half of the fraudulent accounts have none. AP is a mean of splits; intervals draw accounts.
 
 Simulated banks (see `_banks`), of seeds that nothing was chosen on: trees on the default features and causal neighbor
 aggregates, against the same with the event graph's logit; the control's network sees rewired links (`graphml.rewire`).
@@ -22,12 +22,12 @@ import numpy as np
 from _accounts import Accounts, account_logits
 from _banks import TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank
 from _handbook_trees import tree_logits
-from _paired import mean_difference
+from _paired import Judged, mean_difference
 from _report import Report, parser
 from _results import Results, miss_not_run, reported_missing
 
 from graphml.code_version import code_version
-from graphml.evaluation import Ranking, average_precision, paired_difference
+from graphml.evaluation import average_precision
 from graphml.graph import Ints
 from graphml.scorer import Doubles
 from graphml.stacking import party_folds
@@ -112,26 +112,23 @@ def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: i
 def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_splits: int) -> None:
     """All splits, then the pooled comparisons."""
     engineered, leaves_trace = accounts.engineered(), accounts.traced()
-    scores: dict[str, list[Doubles]] = {}
-    outcomes, traced = [], []
+    splits: list[Judged] = []
     for split in range(num_splits):
         train, test = halves(accounts, seed=split)
-        outcomes.append(accounts.is_fraud[test])
-        traced.append(leaves_trace[test])
         graphs = {"graph": accounts, "graph, edges shuffled": accounts.shuffled(seed=split)}
         found = {name: _kept(results, name, split, epochs, graph, train) for name, graph in graphs.items()}
         tables = {"trees": engineered} | {
             f"trees + {name}": np.column_stack([engineered, logits.astype(np.float32)])
             for name, logits in found.items()
         }
-        for name, logits in found.items():
-            scores.setdefault(name, []).append(logits[test])
-        for name, table in tables.items():
-            fitted = tree_logits(table[train], accounts.is_fraud[train], table[test], TREES, np.ones(len(train)))
-            scores.setdefault(name, []).append(fitted)
-        print(f"split {split}: " + ", ".join(f"{name} {_ap(outcomes, parts):.4f}" for name, parts in scores.items()))
-    _report(report, outcomes, scores)
-    _report_traces(report, np.concatenate(outcomes), np.concatenate(traced), scores)
+        scores = {name: logits[test] for name, logits in found.items()} | {
+            name: tree_logits(table[train], accounts.is_fraud[train], table[test], TREES, np.ones(len(train)))
+            for name, table in tables.items()
+        }
+        splits.append(Judged(is_fraud=accounts.is_fraud[test], parties=test[:, None], scores=scores))
+        print(f"split {split}: " + ", ".join(f"{name} {_ap(splits[-1], name):.4f}" for name in scores), flush=True)
+    _report(report, splits)
+    _report_traces(report, splits, leaves_trace)
 
 
 def _kept(results: Results, name: str, split: int, epochs: int, graph: Accounts, train: Ints) -> Doubles:
@@ -139,19 +136,17 @@ def _kept(results: Results, name: str, split: int, epochs: int, graph: Accounts,
     return results.get(name.replace(", ", "-"), {"split": split, "epochs": epochs}, compute)["logits"]
 
 
-def _ap(outcomes: list[np.ndarray], parts: list[Doubles]) -> float:
-    return average_precision(outcomes[-1], parts[-1])
+def _ap(split: Judged, name: str) -> float:
+    return average_precision(split.is_fraud, split.scores[name])
 
 
-def _report(report: Report, outcomes: list[np.ndarray], scores: dict[str, list[Doubles]]) -> None:
-    is_fraud = np.concatenate(outcomes)
-    blocks = np.arange(len(is_fraud))
-    for name, parts in scores.items():
-        means = [average_precision(outcome, part) for outcome, part in zip(outcomes, parts, strict=True)]
-        report.row(f"AMLSim accounts, {name}: AP, mean of splits", float(np.mean(means)), "")
-    rankings = {name: Ranking(is_fraud, np.concatenate(parts)) for name, parts in scores.items()}
+def _report(report: Report, splits: Sequence[Judged]) -> None:
+    """Means of the splits. An account that several splits test is one block of the intervals."""
+    for name in splits[0].scores:
+        mean = float(np.mean([_ap(split, name) for split in splits]))
+        report.row(f"AMLSim accounts, {name}: AP, mean of splits", mean, "")
     for name in ("trees + graph", "trees + graph, edges shuffled"):
-        gained = paired_difference(rankings[name], rankings["trees"], Ranking.average_precision, blocks)
+        gained = mean_difference(splits, name, "trees")
         report.row(f"AMLSim accounts, {name} - trees: AP", gained.value, "", low=gained.low, high=gained.high)
         if name == "trees + graph":
             report.ratio("AMLSim accounts, trees + graph - trees: lower end of AP", gained.low, at_least=0.0)
@@ -159,14 +154,18 @@ def _report(report: Report, outcomes: list[np.ndarray], scores: dict[str, list[D
             report.ratio("AMLSim accounts, the same on shuffled edges: lower end of AP", gained.low, at_most=0.0)
 
 
-def _report_traces(report: Report, is_fraud: np.ndarray, traced: np.ndarray, scores: dict[str, list[Doubles]]) -> None:
+def _report_traces(report: Report, splits: Sequence[Judged], leaves_trace: np.ndarray) -> None:
     """How much of the task the transfers can tell: AP of frauds with a trace, and of those without one."""
-    report.row("AMLSim accounts, frauds that leave a trace in the transfers", float(traced[is_fraud].mean()), "")
-    for name, parts in scores.items():
-        for label, kept in (("with a trace", traced), ("without one", ~traced)):
-            rows = ~is_fraud | kept
-            value = average_precision(is_fraud[rows], np.concatenate(parts)[rows])
-            report.row(f"AMLSim accounts, {name}: AP of frauds {label}", value, "")
+    traced = [leaves_trace[split.parties[:, 0]] for split in splits]
+    share = np.mean([found[split.is_fraud].mean() for found, split in zip(traced, splits, strict=True)])
+    report.row("AMLSim accounts, frauds that leave a trace in the transfers", float(share), "")
+    for name in splits[0].scores:
+        for label, wanted in (("with a trace", True), ("without one", False)):
+            values = []
+            for split, found in zip(splits, traced, strict=True):
+                rows = ~split.is_fraud | (found == wanted)
+                values.append(average_precision(split.is_fraud[rows], split.scores[name][rows]))
+            report.row(f"AMLSim accounts, {name}: AP of frauds {label}", float(np.mean(values)), "")
 
 
 if __name__ == "__main__":

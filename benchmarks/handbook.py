@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from _handbook_b import run_b
-from _handbook_data import Data, Fold, card_day_blocks, cards, make_fold
+from _handbook_data import Data, Fold, cards, make_fold
 from _handbook_peer import handbook_features, peer_logits
 from _report import Report, parser, stopwatch
 from _results import Results
@@ -43,6 +43,7 @@ from graphml.evaluation import (
     average_precision,
     block_bootstrap,
     paired_difference,
+    party_blocks,
 )
 from graphml.graph_training import GraphTraining, fit_graph
 from graphml.neighbors import NeighborConfig
@@ -94,8 +95,8 @@ class Judge:
 
     @property
     def blocks(self) -> np.ndarray:
-        """Each customer's day."""
-        return card_day_blocks(self.context.graph, [self.test])
+        """Customers, and terminals."""
+        return party_blocks(self.context.graph.entity[self.test.positions])
 
     def logits(self, scorer: Scorer, context: GraphContext | None = None) -> Doubles:
         """A row's logits on the window."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphml.calibration import Calibration
-from graphml.evaluation import Interval, Ranking, paired_difference, party_day_blocks
+from graphml.evaluation import Interval, Ranking, paired_difference
 from graphml.judged import Judged
 from graphml.ladder import Ladder, LadderRow, judge_row, report_curves
 from graphml.own_scores import OwnScores
@@ -53,7 +53,7 @@ def compare(ladder: Ladder, judged: Judged, own: Mapping[str, OwnScores]) -> Com
         rows.append(_own_row(name, given, judged, ladder.alert_budget))
         scores[name] = given.test
     rankings = {name: Ranking(judged.test.is_fraud, values) for name, values in scores.items()}
-    blocks = party_day_blocks(judged.test.day, judged.test.party)
+    blocks = judged.test.blocks
     reference = rankings[ladder.served]
     return Comparison(
         rows=tuple(rows),

@@ -161,7 +161,7 @@ def card_precision_at_k(
 
     Args:
         day: (n,) any integer that tells UTC days apart and sorts them.
-        party: (n,) the alert party's id.
+        party: (n,) the alert party's id; rows without one, -1, raise no alert and are left out.
     """
     by_day = _daily_hits(day, party, score, is_fraud, known_before, k)
     best = _daily_hits(day, party, is_fraud.astype(np.float64), is_fraud, known_before, k)
@@ -172,7 +172,7 @@ def _daily_hits(day: Ints, party: Ints, score: Doubles, is_fraud: Bools, known_b
     hit_parties = np.empty(0, np.int64)
     shares = []
     for today in np.unique(day):
-        rows = np.flatnonzero((day == today) & ~known_before & ~np.isin(party, hit_parties))
+        rows = np.flatnonzero((day == today) & (party >= 0) & ~known_before & ~np.isin(party, hit_parties))
         parties, member = np.unique(party[rows], return_inverse=True)
         highest = np.full(len(parties), -np.inf)
         np.maximum.at(highest, member, score[rows])
@@ -195,9 +195,13 @@ class ReliabilityBin:
 
 
 def reliability(is_fraud: Bools, probability: Doubles, bins: int = 10) -> list[ReliabilityBin]:
-    """Rows by rising probability in `bins` parts of (nearly) equal size."""
+    """Rows by rising probability in at most `bins` parts of nearly equal size; equal probabilities are not parted."""
     order = np.argsort(probability, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    ordered = probability[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) + 1
+    wanted = len(order) * np.arange(1, bins + 1) / bins
+    bounds = np.unique(ends[np.searchsorted(ends, wanted - 0.5)])
+    parts = np.split(order, bounds[:-1])
     return [ReliabilityBin(float(probability[part].mean()), float(is_fraud[part].mean()), len(part)) for part in parts]
 
 
@@ -223,23 +227,52 @@ class Interval:
 Statistic = Callable[[Ranking, Doubles | None], float]
 
 
-def block_bootstrap(ranking: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0) -> Interval:
-    """Percentile interval when whole blocks (n,) (a day, a party's day) are drawn with replacement.
+def party_blocks(parties: Ints) -> Ints:
+    """(n, K) codes: for each role that anybody has, the blocks of rows of one party of `parties` (n, R), -1 absent.
 
-    Rows of a block share what made them fraud, so drawing rows one by one would claim too much.
+    A row without a party of a role is a block of its own.
     """
-    draws = [statistic(ranking, weight) for weight in block_weights(blocks, num, seed)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Interval(statistic(ranking, None), float(low), float(high))
+    number = np.arange(len(parties))
+    ways = []
+    for party in parties[:, (parties >= 0).any(axis=0)].T:
+        code = np.where(party >= 0, party, party.max() + 1 + number)
+        ways.append(np.unique(code, return_inverse=True)[1].ravel())
+    return np.stack(ways or [number], axis=1).astype(np.int64)
+
+
+def intervals(
+    statistic: Callable[[Doubles | None], Doubles], blocks: Ints, *, num: int = 300, seed: int = 0
+) -> tuple[Interval, ...]:
+    """Percentile intervals of a statistic (M,) of row weights (n,), when whole blocks are drawn with replacement.
+
+    Rows of a party share what made them fraud, so drawing rows one by one would claim too much. `blocks` (n,), or
+    (n, K) for several ways to cut rows into blocks (by payer, by payee): each way is drawn by itself, and an interval
+    spans those of all of them. A draw that leaves a statistic NaN is left out.
+    """
+    lows, highs = [], []
+    for way in blocks.reshape(len(blocks), -1).T:
+        draws = np.stack([statistic(weight) for weight in block_weights(way, num, seed)])
+        low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0)
+        lows.append(low)
+        highs.append(high)
+    ends = np.min(lows, axis=0), np.max(highs, axis=0)
+    return tuple(Interval(*map(float, each)) for each in zip(statistic(None), *ends, strict=True))
+
+
+def block_bootstrap(ranking: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0) -> Interval:
+    """`intervals` of one statistic of a ranking."""
+    return intervals(lambda weight: np.asarray([statistic(ranking, weight)]), blocks, num=num, seed=seed)[0]
 
 
 def paired_difference(
     first: Ranking, second: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0
 ) -> Interval:
     """`first - second` on the same rows, with the interval from the same draws for both."""
-    draws = [statistic(first, weight) - statistic(second, weight) for weight in block_weights(blocks, num, seed)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Interval(statistic(first, None) - statistic(second, None), float(low), float(high))
+
+    def difference(weight: Doubles | None) -> Doubles:
+        return np.asarray([statistic(first, weight) - statistic(second, weight)])
+
+    return intervals(difference, blocks, num=num, seed=seed)[0]
 
 
 def mean_interval(values: tuple[float, ...], *, num: int = 500, seed: int = 0) -> Interval:
@@ -248,12 +281,6 @@ def mean_interval(values: tuple[float, ...], *, num: int = 500, seed: int = 0) -
     draws = np.random.default_rng(seed).integers(0, len(days), (num, len(days)))
     low, high = np.percentile(days[draws].mean(axis=1), [2.5, 97.5])
     return Interval(float(days.mean()), float(low), float(high))
-
-
-def party_day_blocks(day: Ints, party: Ints) -> Ints:
-    """One block for each party's day, (n,) codes."""
-    _, codes = np.unique(np.stack([day, party], axis=1), axis=0, return_inverse=True)
-    return codes.astype(np.int64).ravel()
 
 
 def block_weights(blocks: Ints, num: int, seed: int) -> Iterator[Doubles]:

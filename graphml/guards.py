@@ -74,8 +74,8 @@ def check_future(name: str, model: OwnModel, data: EvaluationData, task: Task, *
         if changed:
             return _future_finding(name, changed, number + 1, "deleted")
     told = (
-        f"{len(asked):,} scores stayed the same when what came after each of {len(last_of_moments)} moments was altered "
-        "and when it was deleted"
+        f"{len(asked):,} scores stayed the same when what came after each of {len(last_of_moments)} moments was "
+        "altered and when it was deleted"
     )
     return Finding(row=name, guard=FUTURE, passed=True, told=told)
 

@@ -36,6 +36,7 @@ class Judged:
     def write(self, folder: Path) -> None:
         """Write `FILE`."""
         nothing = [None] * len(self.validation_ids)
+        amount = [None] * len(self.test_ids) if self.test.amount is None else self.test.amount.tolist()
         table = pa.table(
             {
                 "transaction_id": pa.array([*self.validation_ids, *self.test_ids], pa.string()),
@@ -44,7 +45,8 @@ class Judged:
                 "day": pa.array([*nothing, *self.test.day.tolist()], pa.int64()),
                 "party": pa.array([*nothing, *self.test.party.tolist()], pa.int64()),
                 "known_before": pa.array([*nothing, *self.test.known_before.tolist()], pa.bool_()),
-                "amount": pa.array([*nothing, *self.test.amount.tolist()], pa.float64()),
+                "amount": pa.array([*nothing, *amount], pa.float64()),
+                "parties": pa.array([*nothing, *self.test.parties.tolist()], pa.list_(pa.int64())),
             }
             | {
                 _SCORE + name: np.concatenate([scores, self.test_scores[name]])
@@ -59,6 +61,10 @@ class Judged:
         if not (folder / FILE).exists():
             raise ArtifactError(f"{folder.name} kept no scores: it is of an earlier version.", remedy="Train it again.")
         table = read_parquet(folder / FILE)
+        if "parties" not in table.column_names:
+            raise ArtifactError(
+                f"{folder.name} kept no parties: it is of an earlier version.", remedy="Train it again."
+            )
         is_test = table.column("is_test").to_numpy()
         validation, test = table.filter(pa.array(~is_test)), table.filter(pa.array(is_test))
         names = [name for name in table.column_names if name.startswith(_SCORE)]
@@ -70,12 +76,17 @@ class Judged:
             found: list[str] = part.column("transaction_id").to_pylist()
             return found
 
-        columns = ("is_fraud", "day", "party", "known_before", "amount")
+        columns = ("is_fraud", "day", "party", "known_before")
+        amount = test.column("amount")
         return cls(
             validation_ids=tuple(ids(validation)),
             validation_is_fraud=validation.column("is_fraud").to_numpy(),
             validation_scores=scores(validation),
             test_ids=tuple(ids(test)),
-            test=TestWindow(**{name: test.column(name).to_numpy() for name in columns}),
+            test=TestWindow(
+                **{name: test.column(name).to_numpy() for name in columns},
+                parties=np.stack(test.column("parties").to_numpy()),
+                amount=None if amount.null_count else amount.to_numpy(),
+            ),
             test_scores=scores(test),
         )

@@ -15,19 +15,19 @@ from graphml.calibration import Calibration
 from graphml.evaluation import (
     Interval,
     Ranking,
-    block_bootstrap,
     calibration_error,
     card_precision_at_k,
+    intervals,
     mean_interval,
-    party_day_blocks,
+    party_blocks,
     reliability,
-    value_weighted_recall,
 )
 from graphml.graph import Ints, TransactionGraph
 from graphml.sampling import labels_known
 from graphml.tasks import Task
 from ingestion.contracts import MICROSECONDS_PER_DAY
 from ingestion.labels import FRAUD
+from ingestion.snapshot import TransactionArrays
 
 Doubles = NDArray[np.float64]
 
@@ -38,19 +38,26 @@ CARDS_A_DAY = 100
 
 @dataclass(frozen=True, kw_only=True)
 class TestWindow:
-    """What the rows of a ladder are judged on, all (n,): outcome, UTC day, alert party, whether the party was
-    known fraudulent before that day, amount in major units."""
+    """What the rows of a ladder are judged on, (n,) each: outcome, UTC day, alert party (-1 absent), whether the party
+    was known fraudulent before that day; `parties` (n, R) of every role, -1 absent; `amount` in major units, None where
+    amounts are of several currencies and nothing tells their rates."""
 
     __test__ = False  # not a test class, whatever its name
 
     is_fraud: NDArray[np.bool_]
     day: Ints
     party: Ints
+    parties: Ints
     known_before: NDArray[np.bool_]
-    amount: Doubles
+    amount: Doubles | None
+
+    @property
+    def blocks(self) -> Ints:
+        """(n, K) what a bootstrap draws; see `party_blocks`."""
+        return party_blocks(self.parties)
 
     @classmethod
-    def of(cls, graph: TransactionGraph, task: Task, *, role: int, amount: Doubles) -> TestWindow:
+    def of(cls, graph: TransactionGraph, task: Task, *, role: int, amount: Doubles | None) -> TestWindow:
         """The window of a task; `role` is the alert party's, `amount` (n,) of the task's transactions."""
         day = graph.event_time[task.positions] // MICROSECONDS_PER_DAY
         party = graph.entity[task.positions, role]
@@ -58,6 +65,7 @@ class TestWindow:
             is_fraud=task.is_fraud,
             day=day,
             party=party,
+            parties=graph.entity[task.positions],
             known_before=known_before_day(graph, day, party, role=role),
             amount=amount,
         )
@@ -66,7 +74,7 @@ class TestWindow:
 @dataclass(frozen=True, kw_only=True)
 class LadderRow:
     """One row; `budget` metrics are at the run's alert budget, a share of transactions. What would need scores of the
-    validation window is None where there are none."""
+    validation window, or amounts in one currency, is None where there are none."""
 
     name: str
     is_servable: bool
@@ -77,7 +85,7 @@ class LadderRow:
     card_precision: Interval
     card_ceiling: float
     recall_at_budget: Interval
-    value_recall_at_budget: float
+    value_recall_at_budget: float | None
     calibration_error: float | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -190,7 +198,13 @@ def judge_row(
 ) -> LadderRow:
     """Every metric of a row from its logits (n,) on the test window."""
     ranking = Ranking(window.is_fraud, logits)
-    blocks = party_day_blocks(window.day, window.party)
+
+    def measures(weight: Doubles | None) -> Doubles:
+        recall = ranking.recall_at_budget(alert_budget, weight)
+        return np.asarray([ranking.average_precision(weight), ranking.roc_auc(weight), recall])
+
+    precision, auc, recall = intervals(measures, window.blocks)
+    money = None if window.amount is None else ranking.value_recall_at_budget(window.amount, alert_budget)
     cards = card_precision_at_k(
         day=window.day,
         party=window.party,
@@ -204,16 +218,22 @@ def judge_row(
         is_servable=is_servable,
         cost=cost,
         validation_average_precision=validation_average_precision,
-        average_precision=block_bootstrap(ranking, Ranking.average_precision, blocks),
-        auc=block_bootstrap(ranking, Ranking.roc_auc, blocks, num=200),
+        average_precision=precision,
+        auc=auc,
         card_precision=mean_interval(cards.by_day),
         card_ceiling=cards.ceiling,
-        recall_at_budget=block_bootstrap(
-            ranking, lambda ranked, weight: ranked.recall_at_budget(alert_budget, weight), blocks, num=200
-        ),
-        value_recall_at_budget=value_weighted_recall(window.is_fraud, logits, window.amount, alert_budget),
+        recall_at_budget=recall,
+        value_recall_at_budget=money,
         calibration_error=None if calibration is None else calibration_error(window.is_fraud, calibration(logits)),
     )
+
+
+def window_amounts(arrays: TransactionArrays, positions: Ints) -> Doubles | None:
+    """Amounts (n,) in major units, None where they are of several currencies: their sum would mean nothing."""
+    currency = arrays.currency[positions]
+    if len(np.unique(currency)) > 1:
+        return None
+    return np.asarray(arrays.amount_minor[positions] / 10.0 ** arrays.exponents[currency])
 
 
 def choose_served(rows: list[LadderRow]) -> str:
@@ -237,7 +257,7 @@ def known_before_day(graph: TransactionGraph, day: Ints, party: Ints, *, role: i
         past = np.arange(np.searchsorted(graph.available_at, start))
         state = labels_known(graph, past, np.full(len(past), start, np.int64))
         fraudulent = np.unique(graph.entity[past[state == FRAUD], role])
-        rows = day == today
+        rows = (day == today) & (party >= 0)
         known[rows] = np.isin(party[rows], fraudulent)
     return known
 

@@ -1,8 +1,8 @@
 """Folds told in one table: mean and spread over folds and seeds, intervals and paired differences over pooled folds.
 
 Every figure is made inside a fold first, for scores of two fits share no scale, then averaged over seeds and folds.
-An interval draws whole days of parties from all folds together and averages anew; a difference uses the same draws
-for both rows. So an interval tells what other parties would have changed, the spread what other weeks did.
+An interval draws whole parties from all folds together and averages anew; a difference uses the same draws for both
+rows. So an interval tells what other parties would have changed, the spread what other weeks did.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from graphml.evaluation import (
     Interval,
     Ranking,
     Statistic,
-    block_weights,
     calibration_error,
     card_precision_at_k,
-    party_day_blocks,
+    intervals,
+    party_blocks,
 )
 from graphml.folds import Fold
-from graphml.graph import Ints
 from graphml.ladder import CARDS_A_DAY, TestWindow
 from graphml.prequential import FoldScores
 
@@ -44,7 +43,8 @@ class Spread:
 class PooledRow:
     """A row over all folds. `by_fold`: average precision of each, mean over seeds; `seed_sd`: spread over seeds of the
     mean over folds, None with one seed; `difference`: to the reference row, None for itself; `calibration_error`: of
-    folds that earlier ones could calibrate (`calibrated`), None without one."""
+    folds that earlier ones could calibrate, mean over seeds, None without one; `value_recall_at_budget` is None where
+    amounts are of several currencies."""
 
     name: str
     by_fold: tuple[float, ...]
@@ -56,7 +56,7 @@ class PooledRow:
     auc: Spread
     card_precision: Spread
     card_ceiling: float
-    value_recall_at_budget: Spread
+    value_recall_at_budget: Spread | None
     calibration_error: float | None
     cpu_minutes: float
 
@@ -79,29 +79,34 @@ def pool(
         raise ValueError(f"the reference {reference!r} is none of {', '.join(results)}")
     rankings = {name: _rankings(windows, of_seeds) for name, of_seeds in results.items()}
     parts = _bounds(windows)
-    draws = list(block_weights(_pooled_blocks(windows), num, seed=0))
+    order = [reference, *(name for name in results if name != reference)]
 
     def recall(ranking: Ranking, weight: Doubles | None) -> float:
         return ranking.recall_at_budget(alert_budget, weight)
 
-    precision = {name: _draws(found, Ranking.average_precision, draws, parts) for name, found in rankings.items()}
+    def measures(weight: Doubles | None) -> Doubles:
+        precision = np.asarray([_mean(rankings[name], Ranking.average_precision, weight, parts) for name in order])
+        recalls = [_mean(rankings[name], recall, weight, parts) for name in order]
+        return np.concatenate([precision, precision - precision[0], recalls])
+
+    blocks = party_blocks(np.concatenate([window.parties for window in windows]))
+    told, rows = intervals(measures, blocks, num=num), len(order)
     found = []
     for name, of_seeds in results.items():
-        own = rankings[name]
+        own, at = rankings[name], order.index(name)
         by_seed = np.asarray([[ranking.average_precision() for ranking in seed] for seed in own])
-        difference = precision[name] - precision[reference]
-        other = np.mean([[ranking.average_precision() for ranking in seed] for seed in rankings[reference]])
+        errors = [prequential_calibration_error(windows, folds, seed) for seed in of_seeds]
         found.append(
             PooledRow(
                 name=name,
                 by_fold=tuple(by_seed.mean(axis=0).tolist()),
-                average_precision=_interval(float(by_seed.mean()), precision[name]),
+                average_precision=told[at],
                 fold_sd=float(by_seed.mean(axis=0).std()),
                 seed_sd=float(by_seed.mean(axis=1).std()) if len(by_seed) > 1 else None,
-                difference=None if name == reference else _interval(float(by_seed.mean() - other), difference),
-                recall_at_budget=_interval(_plain(own, recall), _draws(own, recall, draws, parts)),
+                difference=None if name == reference else told[rows + at],
+                recall_at_budget=told[2 * rows + at],
                 **_spreads(windows, of_seeds, own, alert_budget),
-                calibration_error=prequential_calibration_error(windows, folds, of_seeds[0]),
+                calibration_error=_mean_of(errors),
                 cpu_minutes=sum(one.cpu_seconds for seed in of_seeds for one in seed) / 60,
             )
         )
@@ -140,6 +145,11 @@ def _rankings(windows: Sequence[TestWindow], of_seeds: Sequence[Sequence[FoldSco
     ]
 
 
+def _mean_of(errors: Sequence[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return float(np.mean(known)) if known else None
+
+
 def _spreads(
     windows: Sequence[TestWindow],
     of_seeds: Sequence[Sequence[FoldScores]],
@@ -147,18 +157,18 @@ def _spreads(
     alert_budget: float,
 ) -> dict[str, Any]:
     cards = [[_cards(window, one) for window, one in zip(windows, seed, strict=True)] for seed in of_seeds]
-    money = [
-        [
-            ranking.value_recall_at_budget(window.amount, alert_budget)
+    money: list[list[float]] = []
+    for seed in rankings:
+        of_window = [
+            None if window.amount is None else ranking.value_recall_at_budget(window.amount, alert_budget)
             for window, ranking in zip(windows, seed, strict=True)
         ]
-        for seed in rankings
-    ]
+        money.append([value for value in of_window if value is not None])
     return {
         "auc": _spread([[ranking.roc_auc() for ranking in seed] for seed in rankings]),
         "card_precision": _spread([[value for value, _ in seed] for seed in cards]),
         "card_ceiling": float(np.mean([ceiling for _, ceiling in cards[0]])),
-        "value_recall_at_budget": _spread(money),
+        "value_recall_at_budget": _spread(money) if len(money[0]) == len(windows) else None,
     }
 
 
@@ -184,28 +194,14 @@ def _bounds(windows: Sequence[TestWindow]) -> list[slice]:
     return [slice(int(end) - len(window.is_fraud), int(end)) for end, window in zip(ends, windows, strict=True)]
 
 
-def _pooled_blocks(windows: Sequence[TestWindow]) -> Ints:
-    """Days of parties over all folds; test windows share no day."""
-    day = np.concatenate([window.day for window in windows])
-    return party_day_blocks(day, np.concatenate([window.party for window in windows]))
-
-
-def _draws(rankings: list[list[Ranking]], statistic: Statistic, draws: list[Doubles], parts: list[slice]) -> Doubles:
-    """The mean over seeds and folds under each draw, (num,); a fold whose frauds were not drawn is left out."""
-    means = np.empty(len(draws))
-    for number, weight in enumerate(draws):
-        found = np.asarray(
-            [statistic(one, weight[part]) for seed in rankings for one, part in zip(seed, parts, strict=True)]
-        )
-        drawn = found[~np.isnan(found)]
-        means[number] = drawn.mean() if len(drawn) else np.nan
-    return means
-
-
-def _plain(rankings: list[list[Ranking]], statistic: Statistic) -> float:
-    return float(np.mean([[statistic(one, None) for one in seed] for seed in rankings]))
-
-
-def _interval(value: float, draws: Doubles) -> Interval:
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+def _mean(rankings: list[list[Ranking]], statistic: Statistic, weight: Doubles | None, parts: list[slice]) -> float:
+    """The mean over seeds and folds under a draw (n of all folds,); a fold whose frauds were not drawn is left out."""
+    found = np.asarray(
+        [
+            statistic(one, None if weight is None else weight[part])
+            for seed in rankings
+            for one, part in zip(seed, parts, strict=True)
+        ]
+    )
+    drawn = found[~np.isnan(found)]
+    return float(drawn.mean()) if len(drawn) else float("nan")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphml.evaluation import Doubles, Interval, Ranking, block_bootstrap, block_weights, party_day_blocks
+from graphml.evaluation import Doubles, Interval, Ranking, block_bootstrap, intervals
 from graphml.graph import TARGET, Ints, TransactionGraph
 from graphml.ladder import TestWindow
 from graphml.sampling import recent_slots
@@ -66,7 +66,7 @@ def segment_table(
 ) -> tuple[SegmentRow, ...]:
     """A row for each part that is there of each of the segments, given by name."""
     alerted = Ranking(window.is_fraud, scores).alert_share(alert_budget)
-    blocks = party_day_blocks(window.day, window.party)
+    blocks = window.blocks
     rows = []
     for name, parts in segments.items():
         for code in np.unique(parts.code):
@@ -107,9 +107,13 @@ def _row(
 
 def _share(part: Doubles, whole: Doubles, blocks: Ints, num: int) -> Interval:
     """Sum of `part` over sum of `whole`, with the interval from drawing blocks."""
-    draws = [(float(weight @ part), float(weight @ whole)) for weight in block_weights(blocks, num, seed=0)]
-    low, high = np.percentile([a / b for a, b in draws if b > 0], [2.5, 97.5])
-    return Interval(float(part.sum() / whole.sum()), float(low), float(high))
+
+    def share(weight: Doubles | None) -> Doubles:
+        drawn = np.ones(len(part)) if weight is None else weight
+        total = drawn @ whole
+        return np.asarray([drawn @ part / total if total > 0 else np.nan])
+
+    return intervals(share, blocks, num=num)[0]
 
 
 def amount_bands(amount: Doubles, *, num: int = 5) -> Parts:

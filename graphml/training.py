@@ -27,6 +27,7 @@ from graphml.ladder import (
     TestWindow,
     choose_served,
     judge_row,
+    window_amounts,
 )
 from graphml.model import Model, RowPolicy
 from graphml.prepared import FittedRow, Prepared, Progress, Tracking
@@ -157,12 +158,11 @@ def _prepare(
         test_days=config.test_days,
     )
     tasks = Tasks.of(context.graph, windows, delay_days=delay_days, not_for_training=snapshot.not_for_training)
-    arrays, at = snapshot.feature_arrays, tasks.test.positions  # values of currencies are summed
     test = TestWindow.of(
         context.graph,
         tasks.test,
         role=snapshot.roles.index(snapshot.manifest["alert_party"]),
-        amount=arrays.amount_minor[at] / 10.0 ** arrays.exponents[arrays.currency[at]],
+        amount=window_amounts(snapshot.feature_arrays, tasks.test.positions),
     )
     progress("read", 1.0)
     return Prepared(

@@ -17,7 +17,7 @@ from graphml.errors import ModelMismatch
 from graphml.folds import Fold, FoldPlan, plan_folds
 from graphml.guards import Finding, check_future, check_label_shuffle, check_own_outcome
 from graphml.judged import Judged
-from graphml.ladder import Ladder, TestWindow, report_calibration
+from graphml.ladder import Ladder, TestWindow, report_calibration, window_amounts
 from graphml.ladder_entries import entries_of
 from graphml.model import Model
 from graphml.own_fit import FittedRow, fit_on_windows, shuffle_windows
@@ -247,7 +247,7 @@ def _fit_and_guard(
 
 def _segments(opened: _Opened | None, window: TestWindow) -> dict[str, Parts]:
     """The columns that the test window is cut by; those with one value say nothing."""
-    found = {"amount": amount_bands(window.amount)}
+    found = {} if window.amount is None else {"amount": amount_bands(window.amount)}
     if opened is not None:
         graph, at = opened.data.graph, opened.tasks.test.positions
         role = opened.model.alert_party
@@ -341,12 +341,11 @@ def _tune(
 
 
 def _window(opened: _Opened, task: Task) -> TestWindow:
-    arrays, at = opened.snapshot.feature_arrays, task.positions
     return TestWindow.of(
         opened.data.graph,
         task,
         role=opened.data.graph.roles.index(opened.model.alert_party),
-        amount=np.asarray(arrays.amount_minor[at] / 10.0 ** arrays.exponents[arrays.currency[at]]),
+        amount=window_amounts(opened.snapshot.feature_arrays, task.positions),
     )
 
 

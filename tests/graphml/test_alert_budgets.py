@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from graphml.alert_budgets import budget_table
 from graphml.evaluation import Ranking
-from graphml.ladder import TestWindow
+from graphml.ladder import TestWindow, window_amounts
+from ingestion.snapshot import TransactionArrays
 
 FRAUD = np.asarray([True, False, True, False, False])
 SCORE = np.asarray([5.0, 4.0, 3.0, 3.0, 1.0])
@@ -16,7 +19,8 @@ MONEY = np.asarray([10.0, 99.0, 30.0, 99.0, 99.0])
 
 def window() -> TestWindow:
     nothing = np.zeros(5, bool)
-    return TestWindow(is_fraud=FRAUD, day=np.zeros(5, np.int64), party=np.arange(5), known_before=nothing, amount=MONEY)
+    own = np.arange(5)
+    return TestWindow(is_fraud=FRAUD, day=own * 0, party=own, parties=own[:, None], known_before=nothing, amount=MONEY)
 
 
 def test_budgets_by_hand() -> None:
@@ -46,3 +50,24 @@ def test_how_much_of_each_row_is_alerted_on() -> None:
     assert ranking.alert_share(0.2).tolist() == [1, 0, 0, 0, 0]
     assert ranking.alert_share(0.6).tolist() == [1, 1, 0.5, 0.5, 0]
     assert ranking.alert_share(1.0).tolist() == [1, 1, 1, 1, 1]
+
+
+def test_money_of_several_currencies_is_not_summed() -> None:
+    rows = budget_table(replace(window(), amount=None), SCORE, budgets=(0.2, 0.6))
+    assert [row.value_recall for row in rows] == [None, None]
+    assert [row.recall for row in rows] == [row.recall for row in budget_table(window(), SCORE, budgets=(0.2, 0.6))]
+    own = np.zeros(3, np.int64)
+    arrays = TransactionArrays(
+        event_time=own,
+        available_at=own,
+        amount_minor=np.asarray([10, 10, 30]),
+        currency=np.asarray([0, 1, 0]),
+        currencies=("EUR", "JPY"),
+        kind=np.asarray(["card"] * 3, object),
+        outcome=np.asarray(["settled"] * 3, object),
+        entity=own[:, None],
+        roles=("source",),
+    )
+    assert window_amounts(arrays, np.asarray([0, 1])) is None
+    found = window_amounts(arrays, np.asarray([0, 2]))
+    assert found is not None and found.tolist() == [0.1, 0.3]

@@ -15,7 +15,7 @@ from graphml.evaluation import (
     card_precision_at_k,
     mean_interval,
     paired_difference,
-    party_day_blocks,
+    party_blocks,
     recall_at_budget,
     reliability,
     roc_auc,
@@ -135,10 +135,61 @@ def test_a_paired_difference_is_tighter_than_its_parts() -> None:
     assert difference.value == first.average_precision() - second.average_precision()
 
 
-def test_blocks_are_parties_days() -> None:
-    blocks = party_day_blocks(np.asarray([1, 1, 2, 1]), np.asarray([7, 7, 7, 8]))
-    assert blocks[0] == blocks[1]
-    assert len(set(blocks.tolist())) == 3
+def test_blocks_are_parties_by_role_and_who_has_none_is_one() -> None:
+    payer, payee, nobody = [7, 7, 8, 7], [1, -1, -1, 1], [-1] * 4
+    blocks = party_blocks(np.asarray([payer, payee, nobody]).T)
+    assert blocks.tolist() == [[0, 0], [0, 1], [1, 2], [0, 0]], "the third role is nobody's"
+
+
+def clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes, scores and (n, 2) parties: all frauds of one of 56 payees are found, or none; payers are by lot."""
+    sizes = rng.poisson(7, 56)
+    found = np.repeat(rng.random(56) < 0.65, sizes)
+    is_fraud = np.arange(sizes.sum() + 3_000) < sizes.sum()
+    score = rng.normal(size=len(is_fraud))
+    score[is_fraud] += 6 * found
+    payee = np.append(np.repeat(np.arange(56), sizes), rng.integers(56, 2_000, 3_000))
+    return is_fraud, score, np.stack([rng.integers(0, 5_000, len(is_fraud)), payee], axis=1)
+
+
+def test_an_interval_covers_where_fraud_comes_in_clusters_of_payees() -> None:
+    truth = np.mean([average_precision(*clustered(np.random.default_rng(10_000 + i))[:2]) for i in range(100)])
+    covered = {"payers": 0, "both": 0}
+    for number in range(40):
+        is_fraud, score, parties = clustered(np.random.default_rng(number))
+        ranking = Ranking(is_fraud, score)
+        for name, asked in (("payers", parties[:, :1]), ("both", parties)):
+            found = block_bootstrap(ranking, Ranking.average_precision, party_blocks(asked), num=60)
+            covered[name] += found.low <= truth <= found.high
+    assert covered["both"] >= 35, "95 % of 40 are 38"
+    assert covered["payers"] < 25, "so the clusters are what the interval must know of"
+
+
+def test_calibration_error_does_not_hang_on_the_order_of_equal_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    is_fraud, probability = np.arange(1_000) < 100, np.full(1_000, 0.1)
+    assert calibration_error(is_fraud, probability) == pytest.approx(0.0)
+    probability = rng.integers(0, 30, 1_000) / 30
+    order = rng.permutation(1_000)
+    errors = calibration_error(is_fraud, probability), calibration_error(is_fraud[order], probability[order])
+    assert errors[0] == pytest.approx(errors[1], abs=1e-12)
+    sizes = [part.rows for part in reliability(is_fraud, rng.random(1_000))]
+    assert sizes == [100] * 10
+    sizes = [part.rows for part in reliability(is_fraud, probability)]
+    assert sum(sizes) == 1_000 and min(sizes) > 50 and len(sizes) == 10
+
+
+def test_who_has_no_alert_party_is_not_looked_at() -> None:
+    # four rows without a party are not one of many rows; only 5 (no fraud, .6) and 6 (fraud, .5) can be looked at
+    found = card_precision_at_k(
+        day=np.zeros(6, np.int64),
+        party=np.asarray([-1, -1, -1, -1, 5, 6]),
+        score=np.asarray([0.1, 0.9, 0.8, 0.7, 0.6, 0.5]),
+        is_fraud=np.asarray([True, False, False, False, False, True]),
+        known_before=np.zeros(6, bool),
+        k=1,
+    )
+    assert (found.value, found.ceiling) == (0.0, 1.0)
 
 
 def test_mean_interval_of_equal_days_is_a_point() -> None:

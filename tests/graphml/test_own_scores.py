@@ -28,6 +28,7 @@ def judged() -> Judged:
         is_fraud=is_fraud,
         day=np.sort(rng.integers(0, 7, NUM)),
         party=rng.integers(0, 60, NUM),
+        parties=rng.integers(-1, 60, (NUM, 2)),
         known_before=rng.random(NUM) < 0.02,
         amount=rng.integers(1, 100, NUM).astype(np.float64),
     )

@@ -33,6 +33,7 @@ def window(is_fraud: list[bool], day: int, amount: list[float]) -> TestWindow:
         is_fraud=np.asarray(is_fraud),
         day=np.full(num, day),
         party=np.arange(num),
+        parties=np.arange(num)[:, None],
         known_before=np.zeros(num, bool),
         amount=np.asarray(amount),
     )
@@ -82,6 +83,7 @@ def large(seed: int) -> tuple[list[TestWindow], list[np.ndarray]]:
                 is_fraud=is_fraud,
                 day=start + rng.integers(0, 7, 500),
                 party=rng.integers(0, 200, 500),
+                parties=rng.integers(0, 200, (500, 2)),
                 known_before=np.zeros(500, bool),
                 amount=np.ones(500),
             )

@@ -28,6 +28,7 @@ def window(is_fraud: np.ndarray) -> TestWindow:
         is_fraud=is_fraud,
         day=np.zeros(num, np.int64),
         party=np.arange(num),
+        parties=np.arange(num)[:, None],
         known_before=np.zeros(num, bool),
         amount=np.ones(num),
     )

@@ -113,7 +113,7 @@ class PaysAgainSoon:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_look_ahead_of_minutes_is_caught(seed: int) -> None:
-    # 3,000 payments in a month; ten bursts of four frauds on one card, five minutes apart, tell themselves by what follows
+    # 3,000 payments in a month, and ten bursts of four frauds on one card, five minutes apart: what follows tells
     rng = np.random.default_rng(seed)
     bursts = np.repeat(rng.integers(20 * DAY, 26 * DAY, 10), 4) + np.tile(np.arange(4) * 5 * MINUTE, 10)
     time = np.append(rng.integers(0, 30 * DAY, 3_000), bursts)
