@@ -51,10 +51,10 @@ class LogisticRow:
     cost: int = 0
 
     @classmethod
-    def fit(cls, features: Floats, is_fraud: Bools) -> LogisticRow:
-        """Fit on training rows (n, F)."""
+    def fit(cls, features: Floats, is_fraud: Bools, *, inverse_penalty: float = 1.0) -> LogisticRow:
+        """Fit on training rows (n, F); `inverse_penalty` is scikit-learn's C."""
         encoder = SeedEncoder.fit(features, compress=(False,))
-        model = LogisticRegression(max_iter=500).fit(encoder(features).astype(np.float64), is_fraud)
+        model = LogisticRegression(C=inverse_penalty, max_iter=500).fit(encoder(features).astype(np.float64), is_fraud)
         return cls(encoder=encoder, coefficients=tuple(model.coef_[0].tolist()), intercept=float(model.intercept_[0]))
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:

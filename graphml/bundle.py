@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
+from graphml.distributed import world_size
 from graphml.judged import Judged
 from graphml.ladder import Ladder, report_calibration, report_curves
 from graphml.prepared import FittedRow, Prepared
@@ -30,6 +31,7 @@ def write_bundle(folder: Path, model_id: str, prepared: Prepared, rows: list[Fit
         "label_maturity_days": manifest["label_maturity_days"],
         "windows": prepared.windows.as_dict(),
         "training": prepared.config.as_dict(),
+        "processes": world_size(),
         "code_version": code_version(),
     }
     metrics = {

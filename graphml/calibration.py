@@ -47,7 +47,7 @@ class Calibration:
         """Fit on logits (n,) and outcomes (n,) of the validation window, both outcomes present."""
         center, width = float(logits.mean()), float(logits.std()) or 1.0
         model = LogisticRegression(C=1e4).fit(((logits - center) / width)[:, None], is_fraud)
-        slope = max(float(model.coef_[0, 0]) / width, 1e-6)  # a falling sigmoid would turn the ranking round
+        slope = max(float(model.coef_[0, 0]), 1e-6) / width  # a falling sigmoid would turn the ranking round
         platt = cls(slope=slope, offset=float(model.intercept_[0]) - slope * center)
         if is_fraud.sum() < MIN_ISOTONIC_FRAUDS:
             return platt

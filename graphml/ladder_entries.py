@@ -23,11 +23,12 @@ from ingestion.artifacts import short_hash
 class LogisticModel:
     """See `LogisticRow`."""
 
+    inverse_penalty: float = 1.0
     row: Scorer | None = field(default=None, init=False)
 
     def fit(self, view: DataView) -> None:
         """See `OwnModel`."""
-        self.row = LogisticRow.fit(view.features, _task(view).is_fraud)
+        self.row = LogisticRow.fit(view.features, _task(view).is_fraud, inverse_penalty=self.inverse_penalty)
 
     def score(self, view: DataView) -> Doubles:
         """See `OwnModel`."""
@@ -69,6 +70,7 @@ class NetworkModel:
 
 
 #: What tuning may choose from.
+LOGISTIC_SPACE: Mapping[str, Sequence[Any]] = {"inverse_penalty": [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]}
 TREE_SPACE: Mapping[str, Sequence[Any]] = {
     "num_trees": [100, 200, 300, 500],
     "depth": [3, 4, 5, 6],
@@ -90,8 +92,8 @@ def ladder_entries(
 ) -> tuple[Entry, ...]:
     """The entries of the ladder in its order; seeds and settings take the place of the configs' own."""
 
-    def logistic(*, seed: int) -> OwnModel:  # nothing in it is random
-        return LogisticModel()
+    def logistic(*, seed: int, **setting: Any) -> OwnModel:  # nothing in it is random
+        return LogisticModel(**setting)
 
     def tree(**setting: Any) -> OwnModel:
         return TreeModel(config=replace(trees, **setting))
@@ -105,7 +107,7 @@ def ladder_entries(
         return Entry(name=name, make=make, space=space, fingerprint=short_hash([name, *configs]))
 
     return (
-        entry("logistic", logistic, {}),
+        entry("logistic", logistic, LOGISTIC_SPACE),
         entry("xgboost", tree, TREE_SPACE),
         entry("xgboost_neighbors", tree_with_neighbors, TREE_SPACE),
         *(each for network in networks for each in _network_entries(network)),

@@ -31,6 +31,9 @@ from ingestion.errors import RingfenceError, UsageError
 
 Doubles = NDArray[np.float64]
 
+#: Sums and squares of larger scores are no numbers any more.
+MAX_SCORE = 1e100
+
 
 class BadScores(GraphmlError):
     """A model's `score` gave something that ranks nothing."""
@@ -90,10 +93,11 @@ def scored(name: str, model: OwnModel, view: DataView) -> Doubles:
             remedy=f"Return one number a row: a numpy array of shape ({wanted},), e.g. predict_proba(x)[:, 1].",
         )
     scores = values.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(scores))
+    bad = np.flatnonzero(~(np.abs(scores) <= MAX_SCORE))
     if len(bad):
+        what = "not finite" if not np.isfinite(scores[bad[0]]) else f"beyond {MAX_SCORE:g}"
         raise BadScores(
-            f"{name}: {len(bad):,} of {wanted:,} scores are not finite, the first of row {bad[0]}: {scores[bad[0]]}.",
+            f"{name}: {len(bad):,} of {wanted:,} scores are {what}, the first of row {bad[0]}: {scores[bad[0]]}.",
             remedy="Give every row a finite number; features may be NaN where there is no history.",
         )
     return scores

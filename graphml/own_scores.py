@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from graphml.judged import Judged
+from graphml.own_models import MAX_SCORE
 from ingestion.errors import DataContractError, UsageError
 
 Doubles = NDArray[np.float64]
@@ -44,7 +45,7 @@ def read_own_scores(path: Path, judged: Judged) -> OwnScores:
     if (bad := pc.index(_is_usable(scores), False).as_py()) >= 0:
         raise DataContractError(
             f"{path.name}, row {bad + 1}: the score of {ids[bad]} is {scores[bad]}, which ranks nothing.",
-            remedy="Give every transaction a finite number, higher for fraud.",
+            remedy=f"Give every transaction a finite number up to {MAX_SCORE:g}, higher for fraud.",
         )
     places = {name: index for index, name in enumerate(ids.to_pylist())}
     if len(places) < len(ids):
@@ -83,6 +84,8 @@ def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
             table = csv.read_csv(path, convert_options=as_text)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataContractError(f"{path.name} cannot be read: {error}", remedy="Write CSV or Parquet.") from error
+    if repeated := [name for name in (*ID_COLUMNS, SCORE) if table.column_names.count(name) > 1]:
+        raise DataContractError(f"{path.name} has {repeated[0]} twice as a column.", remedy="Leave one of them.")
     name = next((name for name in ID_COLUMNS if name in table.column_names), None)
     if name is None or SCORE not in table.column_names:
         raise DataContractError(
@@ -97,4 +100,4 @@ def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
 
 
 def _is_usable(scores: pa.Array) -> pa.Array:
-    return pc.fill_null(pc.is_finite(scores), False)
+    return pc.fill_null(pc.less_equal(pc.abs(scores), MAX_SCORE), False)

@@ -192,18 +192,26 @@ def _train_epoch(run: Run, checkpoint: Path | None, progress: Progress | None) -
 
 
 def _step(run: Run, batch: Ints) -> None:
-    """One step of the optimizer on a global batch; a step that is not sound is counted and not taken."""
+    """One step of the optimizer on a global batch; a step that is not sound is counted and leaves no trace."""
     config, state = run.config, run.state
     _seed((config.seed * 1_000_003 + state.steps_done) * 4_099 + run.ranks.rank, run.ranks.device)
     rate = learning_rate(config, state.steps_done, config.epochs * run.steps_an_epoch)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
+    before = [buffer.clone() for buffer in run.learner.network.buffers()]
     total = run.ranks.total(_backward(run, batch))
     norm = float(torch.nn.utils.clip_grad_norm_(run.learner.network.parameters(), config.clip_norm))
     state.step += 1
     state.steps_done += 1
     mean = total / len(batch)
-    if run.stability.is_sound(mean, norm, step=state.steps_done):
+    is_sound = False
+    try:
+        is_sound = run.stability.is_sound(mean, norm, step=state.steps_done)
+    finally:
+        if not is_sound:  # running statistics: the forward pass has put the batch into them already
+            for buffer, earlier in zip(run.learner.network.buffers(), before, strict=True):
+                buffer.copy_(earlier)
+    if is_sound:
         run.optimizer.step()
         if run.average is not None:
             run.average.update_parameters(run.learner.network)

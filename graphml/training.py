@@ -1,6 +1,7 @@
 """Training of a whole model: every row of the ladder on one split, judged, calibrated, published as a bundle.
 
-The id of a model is a hash of its inputs (snapshot, settings, code), so the same inputs find what is published.
+The id of a model is a hash of its inputs (snapshot, settings, code, number of processes: dropout hangs on it), so the
+same inputs find what is published.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from graphml.bundle import write_bundle
 from graphml.calibration import Calibration
 from graphml.code_version import code_version
 from graphml.context import GraphContext
-from graphml.distributed import Ranks, joined
+from graphml.distributed import Ranks, joined, world_size
 from graphml.evaluation import average_precision
 from graphml.graph import TransactionGraph
 from graphml.graph_training import GraphRun, GraphTraining, fit_graph
@@ -67,12 +68,13 @@ def train(
 ) -> TrainResult:
     """Train, judge and publish a model of `snapshot`, or find it published.
 
-    A killed run goes on at its last checkpoint. `progress(stage, fraction)` is called as work goes on. Under `torchrun`
-    all processes call this alike: they train the networks together, the first one does everything else. Raises
-    `TooLittleData` (exit 3) when the snapshot is too short.
+    A killed run goes on at its last checkpoint, when it has as many processes as before. `progress(stage, fraction)` is
+    called as work goes on. Under `torchrun` all processes call this alike: they train the networks together, the first
+    one does everything else. Raises `TooLittleData` (exit 3) when the snapshot is too short.
     """
     config = TrainConfig.of(settings, snapshot, seed=seed)
-    model_id = "model-" + short_hash([snapshot.id, config.as_dict(), code_version()])
+    of_processes = [] if world_size() == 1 else [{"processes": world_size()}]
+    model_id = "model-" + short_hash([snapshot.id, config.as_dict(), code_version(), *of_processes])
     target = workspace.models / model_id
     with joined() as ranks:
         if ranks.from_first(_is_published(target)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,16 +18,27 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_pages(folder: Path, *names: str, **values: Any) -> None:
-    """Write the pages `names` (`report.html`, `report.md`) into a folder, each from its template with `values`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"], default=False),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Write the pages `names` (`report.html`, `report.md`) into a folder, each from its template with `values`.
+
+    What values put into a page is escaped for its language.
+    """
     for name in names:
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=name.endswith(".html"),
+            finalize=_for_markdown if name.endswith(".md") else None,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         write_atomically(folder / name, environment.get_template(f"{name}.j2").render(**values).encode())
+
+
+def _for_markdown(value: Any) -> Any:
+    """Text that neither ends a cell of a table nor becomes HTML."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:

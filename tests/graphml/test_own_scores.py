@@ -122,6 +122,20 @@ def test_without_validation_scores_nothing_is_calibrated(judged: Judged, ladder:
     assert (row.calibration_error, row.validation_average_precision) == (None, None)
 
 
+def test_scores_on_any_scale_are_calibrated(judged: Judged, ladder: Ladder) -> None:
+    plain = compare(ladder, judged, {"mine": own_scaled(judged, 1.0)}).rows[-1]
+    assert plain.calibration_error is not None
+    for scale in (1e-12, 1e12, 1e99):
+        row = compare(ladder, judged, {"mine": own_scaled(judged, scale)}).rows[-1]
+        assert row.calibration_error == pytest.approx(plain.calibration_error, abs=1e-3), scale
+        assert row.average_precision == plain.average_precision
+
+
+def own_scaled(judged: Judged, scale: float) -> OwnScores:
+    test, validation = judged.test_scores["strong"], judged.validation_scores["strong"]
+    return OwnScores(test=test * scale, validation=validation * scale, num_ignored=0)
+
+
 def test_scores_that_know_the_outcome_are_suspected(judged: Judged, ladder: Ladder) -> None:
     noise = np.random.default_rng(0).normal(scale=0.1, size=NUM)
     own = OwnScores(test=judged.test.is_fraud + noise, validation=None, num_ignored=0)
@@ -154,6 +168,12 @@ def test_a_file_that_is_no_table_of_scores_is_refused(judged: Judged, tmp_path: 
     csv.write_csv(pa.table({"key": ["a"], "value": [1.0]}), tmp_path / "other.csv")
     with pytest.raises(DataContractError, match="has the columns key, value"):
         read_own_scores(tmp_path / "other.csv", judged)
+    (tmp_path / "twice.csv").write_text("id,score,score\na,1,2\n")
+    with pytest.raises(DataContractError, match="has score twice as a column"):
+        read_own_scores(tmp_path / "twice.csv", judged)
+    csv.write_csv(pa.table({"id": judged.test_ids, "score": judged.test_scores["weak"] * 1e305}), tmp_path / "huge.csv")
+    with pytest.raises(DataContractError, match="which ranks nothing"):
+        read_own_scores(tmp_path / "huge.csv", judged)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataContractError, match="cannot be read"):
         read_own_scores(tmp_path / "broken.parquet", judged)

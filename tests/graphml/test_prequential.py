@@ -59,6 +59,16 @@ def test_a_killed_evaluation_goes_on_and_ends_in_the_same_numbers(tmp_path: Path
     assert scores(resumed) == scores(whole)
 
 
+def test_any_flipped_bit_of_a_result_is_found(tmp_path: Path) -> None:
+    judged = case(tmp_path)
+    before = judged.result(entry(), 0, 0)
+    (path,) = tmp_path.rglob("*.npz")
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        assert judged.result(entry(), 0, 0).scores.tobytes() == before.scores.tobytes(), at
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:40], lambda data: b"", lambda data: data[:70] + b"x" + data[71:]]
 )

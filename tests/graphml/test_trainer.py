@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from graphml.errors import UnstableTraining
 from graphml.precision import probe_precision
@@ -97,6 +98,24 @@ def test_a_step_that_is_no_number_is_skipped_and_counted() -> None:
     assert 5 not in run.losses
     assert len(run.losses) == STEPS - 1
     assert all(np.isfinite(tensor).all() for tensor in run.learner.network.state_dict().values())
+
+
+def test_a_skipped_step_leaves_no_trace_in_running_statistics() -> None:
+    def spoil(ids: np.ndarray, loss: torch.Tensor) -> torch.Tensor:
+        return loss * float("nan") if 7 in ids else loss
+
+    class Normalised(ToyLearner):
+        def __init__(self) -> None:
+            super().__init__(spoil=spoil)
+            self.x[7] = float("nan")
+            self.network = nn.Sequential(nn.BatchNorm1d(3, dtype=torch.float64), *self.network)
+
+    learner = Normalised()
+    with pytest.raises(UnstableTraining):  # one bad batch an epoch: the third ends the run
+        fit(learner, CONFIG)
+    state = learner.network.state_dict()
+    assert all(bool(tensor.isfinite().all()) for tensor in state.values())
+    assert 0 < int(state["0.num_batches_tracked"]) == len(learner.seen) - 3
 
 
 def test_a_spike_is_skipped_once_the_usual_loss_is_known() -> None:
