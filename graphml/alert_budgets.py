@@ -19,13 +19,12 @@ ALERT_BUDGETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05)
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRow:
-    """`budget` a share of transactions; `alerts` how many that is; `precision` the share of frauds among them;
-    `value_recall` is None where amounts are of several currencies."""
+    """`budget` a share of transactions; `alerts` how many that is; `precision` the share of frauds among them."""
 
     budget: float
     alerts: float
     recall: Interval
-    value_recall: Interval | None
+    value_recall: Interval
     precision: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def budget_table(
 ) -> tuple[BudgetRow, ...]:
     """A row a budget, each with intervals over whole parties."""
     ranking, at = Ranking(window.is_fraud, scores), np.asarray(budgets)
-    values = [None] if window.amount is None else [None, window.amount]
+    values = (None, window.amount)
 
     def found(weight: Doubles | None) -> Doubles:
         return np.concatenate([ranking.found_at_budgets(at, value=value, weight=weight) for value in values])
@@ -52,7 +51,7 @@ def budget_table(
                 budget=budget,
                 alerts=alerts,
                 recall=recall,
-                value_recall=None if window.amount is None else told[len(budgets) + index],
+                value_recall=told[len(budgets) + index],
                 precision=recall.value * float(window.is_fraud.sum()) / alerts,
             )
         )

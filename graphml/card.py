@@ -85,15 +85,13 @@ def _ladder(facts: CardFacts) -> str:
 
 def _calibration(facts: CardFacts) -> str:
     served = next(row for row in facts.ladder.rows if row.name == facts.ladder.served)
-    money = served.value_recall_at_budget
-    of_money = "" if money is None else f" and {money:.1%} of their money"
     method = {"platt": "Platt's sigmoid", "isotonic": "isotonic regression"}[facts.policy.calibration.method]
     return (
         "## Calibration and alerts\n\n"
         f"{method}, fitted on validation; expected calibration error on test {served.calibration_error:.4f}. An alert "
         f"is raised from a probability of {facts.policy.threshold:.4f} on, the validation quantile for a budget of "
         f"{facts.ladder.alert_budget:.1%} of transactions; that reaches {served.recall_at_budget.value:.1%} of the "
-        f"frauds{of_money} on test."
+        f"frauds and {served.value_recall_at_budget:.1%} of their money on test."
     )
 
 

@@ -19,7 +19,7 @@ from ingestion.errors import ArtifactError
 Doubles = NDArray[np.float64]
 
 FILE = "judged.parquet"
-_SCORE = "score_"
+_SCORE, _UNIT = "score_", b"amount_unit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,6 @@ class Judged:
     def write(self, folder: Path) -> None:
         """Write `FILE`."""
         nothing = [None] * len(self.validation_ids)
-        amount = [None] * len(self.test_ids) if self.test.amount is None else self.test.amount.tolist()
         table = pa.table(
             {
                 "transaction_id": pa.array([*self.validation_ids, *self.test_ids], pa.string()),
@@ -45,7 +44,7 @@ class Judged:
                 "day": pa.array([*nothing, *self.test.day.tolist()], pa.int64()),
                 "party": pa.array([*nothing, *self.test.party.tolist()], pa.int64()),
                 "known_before": pa.array([*nothing, *self.test.known_before.tolist()], pa.bool_()),
-                "amount": pa.array([*nothing, *amount], pa.float64()),
+                "amount": pa.array([*nothing, *self.test.amount.tolist()], pa.float64()),
                 "parties": pa.array([*nothing, *self.test.parties.tolist()], pa.list_(pa.int64())),
             }
             | {
@@ -53,6 +52,7 @@ class Judged:
                 for name, scores in self.validation_scores.items()
             }
         )
+        table = table.replace_schema_metadata({_UNIT: self.test.unit})
         pq.write_table(table, folder / FILE, write_page_checksum=True)
 
     @classmethod
@@ -76,8 +76,7 @@ class Judged:
             found: list[str] = part.column("transaction_id").to_pylist()
             return found
 
-        columns = ("is_fraud", "day", "party", "known_before")
-        amount = test.column("amount")
+        columns = ("is_fraud", "day", "party", "known_before", "amount")
         return cls(
             validation_ids=tuple(ids(validation)),
             validation_is_fraud=validation.column("is_fraud").to_numpy(),
@@ -86,7 +85,7 @@ class Judged:
             test=TestWindow(
                 **{name: test.column(name).to_numpy() for name in columns},
                 parties=np.stack(test.column("parties").to_numpy()),
-                amount=None if amount.null_count else amount.to_numpy(),
+                unit=(table.schema.metadata or {})[_UNIT].decode(),
             ),
             test_scores=scores(test),
         )

@@ -34,13 +34,15 @@ Doubles = NDArray[np.float64]
 #: A cheaper row is served when the best is not better than this on validation.
 SERVE_MARGIN = 0.005
 CARDS_A_DAY = 100
+#: The unit of amounts of several currencies without rates.
+OWN_MEANS = "means of their currency"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestWindow:
     """What the rows of a ladder are judged on, (n,) each: outcome, UTC day, alert party (-1 absent), whether the party
-    was known fraudulent before that day; `parties` (n, R) of every role, -1 absent; `amount` in major units, None where
-    amounts are of several currencies and nothing tells their rates."""
+    was known fraudulent before that day; `parties` (n, R) of every role, -1 absent; `amount` in `unit`, see
+    `window_amounts`."""
 
     __test__ = False  # not a test class, whatever its name
 
@@ -49,7 +51,8 @@ class TestWindow:
     party: Ints
     parties: Ints
     known_before: NDArray[np.bool_]
-    amount: Doubles | None
+    amount: Doubles
+    unit: str
 
     @property
     def blocks(self) -> Ints:
@@ -57,8 +60,8 @@ class TestWindow:
         return party_blocks(self.parties)
 
     @classmethod
-    def of(cls, graph: TransactionGraph, task: Task, *, role: int, amount: Doubles | None) -> TestWindow:
-        """The window of a task; `role` is the alert party's, `amount` (n,) of the task's transactions."""
+    def of(cls, graph: TransactionGraph, task: Task, *, role: int, amount: Doubles, unit: str) -> TestWindow:
+        """The window of a task; `role` is the alert party's, `amount` (n,) of the task's transactions in `unit`."""
         day = graph.event_time[task.positions] // MICROSECONDS_PER_DAY
         party = graph.entity[task.positions, role]
         return cls(
@@ -68,13 +71,14 @@ class TestWindow:
             parties=graph.entity[task.positions],
             known_before=known_before_day(graph, day, party, role=role),
             amount=amount,
+            unit=unit,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LadderRow:
     """One row; `budget` metrics are at the run's alert budget, a share of transactions. What would need scores of the
-    validation window, or amounts in one currency, is None where there are none."""
+    validation window is None where there are none."""
 
     name: str
     is_servable: bool
@@ -85,7 +89,7 @@ class LadderRow:
     card_precision: Interval
     card_ceiling: float
     recall_at_budget: Interval
-    value_recall_at_budget: float | None
+    value_recall_at_budget: float
     calibration_error: float | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -204,7 +208,6 @@ def judge_row(
         return np.asarray([ranking.average_precision(weight), ranking.roc_auc(weight), recall])
 
     precision, auc, recall = intervals(measures, window.blocks)
-    money = None if window.amount is None else ranking.value_recall_at_budget(window.amount, alert_budget)
     cards = card_precision_at_k(
         day=window.day,
         party=window.party,
@@ -223,17 +226,23 @@ def judge_row(
         card_precision=mean_interval(cards.by_day),
         card_ceiling=cards.ceiling,
         recall_at_budget=recall,
-        value_recall_at_budget=money,
+        value_recall_at_budget=ranking.value_recall_at_budget(window.amount, alert_budget),
         calibration_error=None if calibration is None else calibration_error(window.is_fraud, calibration(logits)),
     )
 
 
-def window_amounts(arrays: TransactionArrays, positions: Ints) -> Doubles | None:
-    """Amounts (n,) in major units, None where they are of several currencies: their sum would mean nothing."""
+def window_amounts(arrays: TransactionArrays, positions: Ints) -> tuple[Doubles, str]:
+    """Amounts (n,) that may be added up, and their unit: the currency where there is one, else `OWN_MEANS`.
+
+    Without rates each amount is divided by the mean of its currency at these positions.
+    """
     currency = arrays.currency[positions]
-    if len(np.unique(currency)) > 1:
-        return None
-    return np.asarray(arrays.amount_minor[positions] / 10.0 ** arrays.exponents[currency])
+    amount = arrays.amount_minor[positions] / 10.0 ** arrays.exponents[currency]
+    there, member, counts = np.unique(currency, return_inverse=True, return_counts=True)
+    if len(there) == 1:
+        return np.asarray(amount), arrays.currencies[there[0]]
+    means = np.bincount(member, amount) / counts
+    return np.asarray(amount / np.where(means > 0, means, 1.0)[member]), OWN_MEANS
 
 
 def choose_served(rows: list[LadderRow]) -> str:

@@ -43,8 +43,7 @@ class Spread:
 class PooledRow:
     """A row over all folds. `by_fold`: average precision of each, mean over seeds; `seed_sd`: spread over seeds of the
     mean over folds, None with one seed; `difference`: to the reference row, None for itself; `calibration_error`: of
-    folds that earlier ones could calibrate, mean over seeds, None without one; `value_recall_at_budget` is None where
-    amounts are of several currencies."""
+    folds that earlier ones could calibrate, mean over seeds, None without one."""
 
     name: str
     by_fold: tuple[float, ...]
@@ -56,7 +55,7 @@ class PooledRow:
     auc: Spread
     card_precision: Spread
     card_ceiling: float
-    value_recall_at_budget: Spread | None
+    value_recall_at_budget: Spread
     calibration_error: float | None
     cpu_minutes: float
 
@@ -157,18 +156,18 @@ def _spreads(
     alert_budget: float,
 ) -> dict[str, Any]:
     cards = [[_cards(window, one) for window, one in zip(windows, seed, strict=True)] for seed in of_seeds]
-    money: list[list[float]] = []
-    for seed in rankings:
-        of_window = [
-            None if window.amount is None else ranking.value_recall_at_budget(window.amount, alert_budget)
+    money = [
+        [
+            ranking.value_recall_at_budget(window.amount, alert_budget)
             for window, ranking in zip(windows, seed, strict=True)
         ]
-        money.append([value for value in of_window if value is not None])
+        for seed in rankings
+    ]
     return {
         "auc": _spread([[ranking.roc_auc() for ranking in seed] for seed in rankings]),
         "card_precision": _spread([[value for value, _ in seed] for seed in cards]),
         "card_ceiling": float(np.mean([ceiling for _, ceiling in cards[0]])),
-        "value_recall_at_budget": _spread(money) if len(money[0]) == len(windows) else None,
+        "value_recall_at_budget": _spread(money),
     }
 
 

@@ -160,11 +160,13 @@ def _prepare(
         test_days=config.test_days,
     )
     tasks = Tasks.of(context.graph, windows, delay_days=delay_days, not_for_training=snapshot.not_for_training)
+    amount, unit = window_amounts(snapshot.feature_arrays, tasks.test.positions)
     test = TestWindow.of(
         context.graph,
         tasks.test,
         role=snapshot.roles.index(snapshot.manifest["alert_party"]),
-        amount=window_amounts(snapshot.feature_arrays, tasks.test.positions),
+        amount=amount,
+        unit=unit,
     )
     progress("read", 1.0)
     return Prepared(

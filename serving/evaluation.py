@@ -17,7 +17,7 @@ from graphml.errors import ModelMismatch
 from graphml.folds import Fold, FoldPlan, plan_folds
 from graphml.guards import Finding, check_future, check_label_shuffle, check_own_outcome
 from graphml.judged import Judged
-from graphml.ladder import Ladder, TestWindow, report_calibration, window_amounts
+from graphml.ladder import OWN_MEANS, Ladder, TestWindow, report_calibration, window_amounts
 from graphml.ladder_entries import entries_of
 from graphml.model import Model
 from graphml.own_fit import FittedRow, fit_on_windows, shuffle_windows
@@ -45,6 +45,10 @@ from serving.progress import StageLog
 
 #: Columns of the transaction table that are segments of a report.
 _COLUMNS = ("kind", "channel", "currency")
+_NO_RATES = (
+    "Amounts are of several currencies and the mapping names no rates: shares of the money count each in means of its "
+    "currency. Give rates in the mapping for money in one."
+)
 GUARD_CHOICES = ("own", "all", "none")
 
 
@@ -172,6 +176,8 @@ def evaluate(
             name: segment_table(judged.test, scores[name], columns, alert_budget=ladder.alert_budget) for name in shown
         }
         reliability = _reliability(judged, ladder.served, own)
+    if judged.test.unit == OWN_MEANS:
+        notes += (_NO_RATES,)
     folds = None if opened is None or not request.num_folds else _folds(workspace, opened, ladder, request, log)
     return Evaluation(
         model=model,
@@ -247,7 +253,7 @@ def _fit_and_guard(
 
 def _segments(opened: _Opened | None, window: TestWindow) -> dict[str, Parts]:
     """The columns that the test window is cut by; those with one value say nothing."""
-    found = {} if window.amount is None else {"amount": amount_bands(window.amount)}
+    found = {f"amount ({window.unit})": amount_bands(window.amount)}
     if opened is not None:
         graph, at = opened.data.graph, opened.tasks.test.positions
         role = opened.model.alert_party
@@ -341,11 +347,13 @@ def _tune(
 
 
 def _window(opened: _Opened, task: Task) -> TestWindow:
+    amount, unit = window_amounts(opened.snapshot.feature_arrays, task.positions)
     return TestWindow.of(
         opened.data.graph,
         task,
         role=opened.data.graph.roles.index(opened.model.alert_party),
-        amount=window_amounts(opened.snapshot.feature_arrays, task.positions),
+        amount=amount,
+        unit=unit,
     )
 
 

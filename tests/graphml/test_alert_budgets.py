@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from graphml.alert_budgets import budget_table
 from graphml.evaluation import Ranking
-from graphml.ladder import TestWindow, window_amounts
+from graphml.ladder import OWN_MEANS, TestWindow, window_amounts
 from ingestion.snapshot import TransactionArrays
 
 FRAUD = np.asarray([True, False, True, False, False])
@@ -20,7 +18,9 @@ MONEY = np.asarray([10.0, 99.0, 30.0, 99.0, 99.0])
 def window() -> TestWindow:
     nothing = np.zeros(5, bool)
     own = np.arange(5)
-    return TestWindow(is_fraud=FRAUD, day=own * 0, party=own, parties=own[:, None], known_before=nothing, amount=MONEY)
+    return TestWindow(
+        is_fraud=FRAUD, day=own * 0, party=own, parties=own[:, None], known_before=nothing, amount=MONEY, unit="EUR"
+    )
 
 
 def test_budgets_by_hand() -> None:
@@ -52,22 +52,20 @@ def test_how_much_of_each_row_is_alerted_on() -> None:
     assert ranking.alert_share(1.0).tolist() == [1, 1, 1, 1, 1]
 
 
-def test_money_of_several_currencies_is_not_summed() -> None:
-    rows = budget_table(replace(window(), amount=None), SCORE, budgets=(0.2, 0.6))
-    assert [row.value_recall for row in rows] == [None, None]
-    assert [row.recall for row in rows] == [row.recall for row in budget_table(window(), SCORE, budgets=(0.2, 0.6))]
-    own = np.zeros(3, np.int64)
+def test_money_of_several_currencies_is_added_in_means_of_its_currency() -> None:
+    own = np.zeros(4, np.int64)
     arrays = TransactionArrays(
         event_time=own,
         available_at=own,
-        amount_minor=np.asarray([10, 10, 30]),
-        currency=np.asarray([0, 1, 0]),
+        amount_minor=np.asarray([1_000, 500, 3_000, 1_500]),
+        currency=np.asarray([0, 1, 0, 1]),
         currencies=("EUR", "JPY"),
-        kind=np.asarray(["card"] * 3, object),
-        outcome=np.asarray(["settled"] * 3, object),
+        kind=np.asarray(["card"] * 4, object),
+        outcome=np.asarray(["settled"] * 4, object),
         entity=own[:, None],
         roles=("source",),
     )
-    assert window_amounts(arrays, np.asarray([0, 1])) is None
-    found = window_amounts(arrays, np.asarray([0, 2]))
-    assert found is not None and found.tolist() == [0.1, 0.3]
+    amount, unit = window_amounts(arrays, np.asarray([0, 2]))
+    assert (amount.tolist(), unit) == ([10.0, 30.0], "EUR")
+    amount, unit = window_amounts(arrays, np.arange(4))
+    assert (amount.tolist(), unit) == ([0.5, 0.5, 1.5, 1.5], OWN_MEANS)

@@ -31,6 +31,7 @@ def judged() -> Judged:
         parties=rng.integers(-1, 60, (NUM, 2)),
         known_before=rng.random(NUM) < 0.02,
         amount=rng.integers(1, 100, NUM).astype(np.float64),
+        unit="EUR",
     )
     validation = rng.random(NUM) < 0.1
 

@@ -36,6 +36,7 @@ def window(is_fraud: list[bool], day: int, amount: list[float]) -> TestWindow:
         parties=np.arange(num)[:, None],
         known_before=np.zeros(num, bool),
         amount=np.asarray(amount),
+        unit="EUR",
     )
 
 
@@ -86,6 +87,7 @@ def large(seed: int) -> tuple[list[TestWindow], list[np.ndarray]]:
                 parties=rng.integers(0, 200, (500, 2)),
                 known_before=np.zeros(500, bool),
                 amount=np.ones(500),
+                unit="EUR",
             )
         )
         scores.append(is_fraud * 1.5 + rng.normal(size=500))

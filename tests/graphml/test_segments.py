@@ -31,6 +31,7 @@ def window(is_fraud: np.ndarray) -> TestWindow:
         parties=np.arange(num)[:, None],
         known_before=np.zeros(num, bool),
         amount=np.ones(num),
+        unit="EUR",
     )
 
 

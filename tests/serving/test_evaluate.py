@@ -46,9 +46,20 @@ def test_own_scores_become_a_row_with_a_page(served: Served, scores: Path, tmp_p
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert page.count("data:image/png;base64,") == 6
     assert "<script" not in page and "dice" in page
-    assert "| dice |" in (tmp_path / "out" / "evaluation.md").read_text()
+    text = (tmp_path / "out" / "evaluation.md").read_text()
+    assert "| dice |" in text and "the mapping names no rates" in text and "the mapping names no rates" in page
     written = json.loads((tmp_path / "out" / "evaluation.json").read_bytes())
     assert written["rows"] == body["rows"]
+
+
+def test_a_name_cannot_break_a_page(served: Served, scores: Path, tmp_path: Path) -> None:
+    named = scores.rename(scores.with_name("<b>a|b&c.csv"))
+    body = run(
+        "model", "evaluate", "--scores", str(named), "--workspace", str(served.workspace.root), "--out", str(tmp_path)
+    )
+    assert body["rows"][-1]["name"] == "<b>a|b&c"  # type: ignore[index]
+    page, text = (tmp_path / "evaluation.html").read_text(), (tmp_path / "evaluation.md").read_text()
+    assert "<b>a" not in page + text and "| &lt;b>a\\|b&amp;c |" in text
 
 
 def test_a_terminal_shows_the_rows_and_what_cannot_be_checked(served: Served, scores: Path) -> None:
@@ -83,7 +94,12 @@ def test_a_model_file_is_fitted_and_guarded(served: Served, tmp_path: Path) -> N
     own = body["rows"][-1]  # type: ignore[index]
     assert own["name"] == "Honest" and own["average_precision_low"] < own["average_precision_high"]
     assert own["calibration_error"] is not None and body["folds"] is None
-    assert {one["segment"] for one in body["segments"]["Honest"]} >= {"amount", "kind", "source seen", "type of target"}  # type: ignore[index]
+    assert {one["segment"] for one in body["segments"]["Honest"]} >= {
+        "amount (means of their currency)",
+        "kind",
+        "source seen",
+        "type of target",
+    }  # type: ignore[index]
     assert [one["budget"] for one in body["budgets"]["Honest"]][3] == 0.01  # type: ignore[index]
 
 
