@@ -55,7 +55,10 @@ class CausalNeighborSampler(dgl.dataloading.Sampler):
 
     def sample(self, g: dgl.DGLGraph, indices: torch.Tensor) -> SeedBatch:
         """Sample for the seeds at positions `indices` (S,); `g` is only there because DGL hands it over."""
-        seeds = self.graph.seeds(indices.numpy())
+        positions = indices.numpy()
+        if len(positions) and positions.min() < 0:
+            raise IndexError(f"position {positions.min()} is before the first transaction")
+        seeds = self.graph.seeds(positions)
         nodes, index_SR = seed_nodes(seeds.entity)
         adjacencies = list(self.relations.values())
         hops = sample_relational_blocks(self.graph, adjacencies, nodes, seeds.cuts, self.fanouts, self.strategy)

@@ -121,7 +121,7 @@ def neighbor_counts(
     last = np.zeros(num, np.int64)
     for node in range(num):
         count = 0
-        if entity[node] >= 0:
+        if 0 <= entity[node] < starts.shape[0]:
             low = starts[entity[node]]
             last[node] = before(incident, low, stops[entity[node]], cut_position[node])
             count = min(fanout, last[node] - low)

@@ -19,7 +19,15 @@ from graphml.torch_first import torch
 
 
 def static_adjacency(source: Ints, target: Ints, num_nodes: int) -> Adjacency:
-    """Slots of each target: its edges `source` -> `target` (E,), whose other end is the source."""
+    """Slots of each target: its edges `source` -> `target` (E,), whose other end is the source.
+
+    Raises `IndexError` for an edge with an end that is no node: kernels read without looking.
+    """
+    wrong = np.flatnonzero((source < 0) | (source >= num_nodes) | (target < 0) | (target >= num_nodes))
+    if len(wrong):
+        edge = wrong[0]
+        ends = f"{source[edge]} -> {target[edge]}"
+        raise IndexError(f"edge {edge} begins or ends at no node: {ends} of {num_nodes:,}")
     order = np.argsort(target, kind="stable")
     bounds = np.zeros(num_nodes + 1, np.int64)
     np.cumsum(np.bincount(target, minlength=num_nodes), out=bounds[1:])
@@ -41,10 +49,14 @@ def sample_static(
     Where all of a first layer's inputs are read so, `joins_inputs=False` leaves out the numbering of its sources, the
     longest part of a batch: its block has all nodes for sources, by their ids, so its targets are not the first of
     them, and the ids that are returned are those of its targets.
-    The draw of a node is a function of `seed` and of the node; give each epoch a seed of its own.
+    The draw of a node is a function of `seed` and of the node; give each epoch a seed of its own. Raises `IndexError`
+    for a seed that is no node.
     """
     blocks: list[Block] = []
     entity, num_nodes = seeds, len(adjacency.starts)
+    if len(seeds) and not (seeds.min() >= 0 and seeds.max() < num_nodes):
+        wrong = seeds[(seeds < 0) | (seeds >= num_nodes)][0]
+        raise IndexError(f"seed {wrong} is no node of this graph of {num_nodes:,}")
     for number, fanout in enumerate(fanouts):
         with np.errstate(over="ignore"):  # plain Python warns where the mixing wraps around
             offsets, ends = static_ends(

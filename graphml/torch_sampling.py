@@ -127,9 +127,10 @@ def _slots(
     strategy: Strategy,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Neighbors of each node (D,) and their slots (E,), ascending in each node."""
-    known_D = nodes.entity.clamp(min=0)
+    num_entities = len(adjacency["starts"])
+    known_D = nodes.entity.clamp(min=0, max=num_entities - 1)
     low_D = adjacency["starts"][known_D]
-    stop_D = torch.where(nodes.entity >= 0, adjacency["stops"][known_D], low_D)
+    stop_D = torch.where(known_D == nodes.entity, adjacency["stops"][known_D], low_D)
     last_D = _before(adjacency["transaction"], low_D, stop_D, position_D)
     counts_D = (last_D - low_D).clamp(max=fanout)
     begin_D = torch.cumsum(counts_D, 0) - counts_D
@@ -185,7 +186,8 @@ def _joined(
 ) -> tuple[torch.Tensor, TorchNodes]:
     """Index of each edge's other end among the sources, and the sources: targets first, then as they appear."""
     entity, cut = torch.cat([nodes.entity, ends_E]), torch.cat([nodes.cut, cut_E])
-    keys, inverse = torch.unique(cut * num_entities + entity, return_inverse=True)
+    width = max(num_entities, int(entity.max()) + 1) + 1 if len(entity) else 1
+    keys, inverse = torch.unique(cut * width + entity + 1, return_inverse=True)  # an absent one, -1, is a node too
     first = torch.full((len(keys),), len(entity), device=entity.device)
     first.scatter_reduce_(0, inverse, torch.arange(len(entity), device=entity.device), "amin")
     order = torch.argsort(first)

@@ -240,6 +240,22 @@ def test_an_absent_party_has_no_neighbors() -> None:
     assert block.offsets.tolist() == [0, 0]
 
 
+def test_absent_and_unmet_parties_have_no_neighbors_and_are_nodes_of_their_own() -> None:
+    graph = random_graph(3, num=200, entities=12)
+    last = graph.num_entities - 1
+    # the absent one of cut 1 must not be taken for the last entity of cut 0
+    nodes = Nodes(entity=np.asarray([last, -1, 2, last + 1, 10**6]), cut=np.asarray([0, 1, 1, 0, 0]))
+    cuts = graph.cuts(np.asarray([100, 150]))
+    for strategy in (RECENT, Uniform(1)):
+        ours = sample_relational_blocks(graph, [graph.adjacency], nodes, cuts, (3, 3), strategy)
+        hops = TorchSampler(graph).sample(nodes, cuts, (3, 3), strategy)
+        for (block,), hop in zip(ours, hops, strict=True):
+            assert same_blocks(Block.from_sampled(block), hop.blocks[0])
+            assert block.sources.entity.tolist() == hop.sources.entity.tolist()
+        degrees = np.diff(ours[-1][0].offsets)
+        assert degrees[[1, 3, 4]].tolist() == [0, 0, 0] and degrees[[0, 2]].min() > 0
+
+
 def _seed(graph: TransactionGraph, position: int):
     nodes, _ = seed_nodes(graph.entity[[position]])
     return nodes, graph.cuts(np.asarray([position]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,18 @@ def test_without_numbers_for_its_inputs_a_block_draws_the_same() -> None:
         assert one.offsets_D.tolist() == other.offsets_D.tolist()
         assert one.transaction_E.tolist() == other.transaction_E.tolist()
     assert plain[1].source_E.tolist() == joined[1].source_E.tolist()
+
+
+@pytest.mark.parametrize("seeds", [[0, 400_000], [-1]])
+def test_a_seed_that_is_no_node_is_refused(seeds: list[int]) -> None:
+    adjacency = static_adjacency(np.asarray([0, 1]), np.asarray([1, 2]), 3)
+    with pytest.raises(IndexError, match="is no node of this graph of 3"):
+        sample_static(adjacency, np.asarray(seeds), (2,), seed=0)
+
+
+def test_an_edge_from_nowhere_is_refused() -> None:
+    with pytest.raises(IndexError, match="edge 1 begins or ends at no node: 9 -> 2 of 3"):
+        static_adjacency(np.asarray([0, 9]), np.asarray([1, 2]), 3)
 
 
 def test_whole_neighborhoods_are_dgl_s() -> None:

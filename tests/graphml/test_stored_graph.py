@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,13 @@ from graphml.graph import TransactionGraph
 from graphml.mapped_arrays import create_mapped, open_mapped
 from graphml.sampling import RECENT, Uniform, sample_blocks, seed_nodes
 from graphml.stored_graph import count_slots, fill_slots, open_graph, stored_graph
-from ingestion.artifacts import read_manifest
+from ingestion.artifacts import publish, read_manifest, staging
 from ingestion.errors import ArtifactError
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
 from tests.graphml.cases import random_graph
+from tests.graphml.sample_in_little_memory import sampled
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,31 @@ def test_the_two_newest_are_kept_and_a_mapped_one_stays_readable(tmp_path: Path)
     assert kept == {snapshot.id for snapshot in made[1:]}
     np.testing.assert_array_equal(mapped[0].features, TransactionGraph.from_snapshot(made[0]).features)
     assert len(stored_graph(made[0], folder)) == 20  # made again
+
+
+def test_a_graph_larger_than_the_memory_that_is_left_samples(tmp_path: Path) -> None:
+    """A file of 179 MB, sampled all over with 48 MiB of private memory to spare."""
+    num, entities, features = 1_000_000, 50_000, 24
+    rng = np.random.default_rng(0)
+    entity = rng.integers(0, entities, (num, 2))
+    time = np.arange(num) * 1_000_000
+    bounds = count_slots(entity, entities)
+    shapes = dict.fromkeys(("event_time", "available_at", "label_starts", "label_stops"), ((num,), np.int64))
+    shapes |= dict.fromkeys(("starts", "stops", "entity_type"), ((entities,), np.int64))
+    shapes |= {name: ((int(bounds[-1]),), np.int64) for name in ("incident", "incident_other")}
+    shapes |= {"incident_role": ((int(bounds[-1]),), np.int8), "label_state": ((0,), np.int8)}
+    shapes |= {"entity": ((num, 2), np.int64), "label_known_at": ((0,), np.int64)}
+    shapes |= {"features": ((num, features), np.float32)}
+    with staging(tmp_path, prefix="graph") as staged:
+        mapped = create_mapped(staged / "graph.safetensors", shapes)
+        mapped["entity"][...], mapped["event_time"][...], mapped["available_at"][...] = entity, time, time
+        mapped["starts"][...], mapped["stops"][...] = bounds[:-1], bounds[1:]
+        fill_slots(entity, bounds[:-1].copy(), mapped["incident"], mapped["incident_role"], mapped["incident_other"])
+        publish(staged, tmp_path / "graph-large", {"id": "graph-large", "roles": ["source", "target"], "types": ["a"]})
+    assert (tmp_path / "graph-large" / "graph.safetensors").stat().st_size > 170e6
+    command = [sys.executable, "-m", "tests.graphml.sample_in_little_memory", str(tmp_path / "graph-large"), "48"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert not found["features_fit"], "the limit holds: the features alone are 96 MB"
+    assert found["edges"] == sampled(open_graph(tmp_path / "graph-large"), 20_000) > 1_000_000
