@@ -16,7 +16,7 @@ import numpy as np
 from _handbook_data import BUDGETS, EARLIER, WEEKS, Budget, Data, Fold, cards, make_fold
 from _handbook_groups import drop_one
 from _handbook_rows import Row, Rows, Setting
-from _paired import Judged, mean_difference
+from _paired import Judged, mean_differences
 from _report import Report
 from _results import Arrays, NotKept, Results, miss_not_run, reported_missing
 from _workers import run_all
@@ -140,7 +140,7 @@ class Ladder:
         return mean
 
     def compare(self, budget: Budget, folds: Sequence[Fold], logits: dict[str, list[Doubles]]) -> None:
-        """Each row less XGBoost on the book's features, and less the oracle: AP, mean of the weeks."""
+        """Each row less XGBoost on the book's and the default features, and less the oracle: AP, mean of the weeks."""
         windows = [
             Judged(
                 is_fraud=fold.test.is_fraud,
@@ -149,14 +149,12 @@ class Ladder:
             )
             for number, fold in enumerate(folds)
         ]
-        for name in logits:
-            for other in (BASE, ORACLE):
-                if name == other or other not in logits:
-                    continue
-                found = mean_difference(windows, name, other)
-                self.report.row(
-                    f"B, {budget}, mean of weeks: {name} - {other}", found.value, "AP", low=found.low, high=found.high
-                )
+        others = [other for other in (BASE, DEFAULT, ORACLE) if other in logits]
+        pairs = [(name, other) for name in logits for other in others if name != other]
+        for (name, other), found in mean_differences(windows, pairs).items():
+            self.report.row(
+                f"B, {budget}, mean of weeks: {name} - {other}", found.value, "AP", low=found.low, high=found.high
+            )
 
 
 def run_b(report: Report, data: Data, table: Path, results: Results, *, quick: bool, workers: int) -> None:

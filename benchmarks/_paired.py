@@ -19,16 +19,30 @@ class Judged:
     scores: Mapping[str, np.ndarray]
 
 
-def mean_difference(windows: Sequence[Judged], first: str, second: str, *, num: int = 300) -> Interval:
-    """AP of `first` - `second`, mean over windows; whole parties of all windows are drawn together."""
-    pairs = [tuple(Ranking(window.is_fraud, window.scores[name]) for name in (first, second)) for window in windows]
+def mean_differences(
+    windows: Sequence[Judged], pairs: Sequence[tuple[str, str]], *, num: int = 300
+) -> dict[tuple[str, str], Interval]:
+    """AP of the first row of each pair less that of the second, mean over windows.
+
+    Whole parties of all windows are drawn together, the same ones for every pair.
+    """
+    names = sorted({name for pair in pairs for name in pair})
+    rankings = [[Ranking(window.is_fraud, window.scores[name]) for name in names] for window in windows]
     bounds = np.cumsum([0, *(len(window.is_fraud) for window in windows)])
+    first, second = (np.asarray([names.index(pair[side]) for pair in pairs]) for side in (0, 1))
 
-    def difference(weight: np.ndarray | None) -> np.ndarray:
-        found = []
-        for (one, other), low, high in zip(pairs, bounds, bounds[1:], strict=False):
+    def differences(weight: np.ndarray | None) -> np.ndarray:
+        precisions = []
+        for of_window, low, high in zip(rankings, bounds, bounds[1:], strict=False):
             drawn = None if weight is None else weight[low:high]
-            found.append(one.average_precision(drawn) - other.average_precision(drawn))
-        return np.asarray([np.mean(found)])
+            precisions.append([ranking.average_precision(drawn) for ranking in of_window])
+        means = np.mean(precisions, axis=0)
+        return means[first] - means[second]
 
-    return intervals(difference, party_blocks(np.concatenate([window.parties for window in windows])), num=num)[0]
+    blocks = party_blocks(np.concatenate([window.parties for window in windows]))
+    return dict(zip(pairs, intervals(differences, blocks, num=num), strict=True))
+
+
+def mean_difference(windows: Sequence[Judged], first: str, second: str) -> Interval:
+    """`mean_differences` of one pair."""
+    return mean_differences(windows, [(first, second)])[first, second]
