@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from _handbook_trees import Chosen, tree_logits
 from _paired import Judged
 from _results import Results
 
 from graphml.context import GraphContext
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
-from graphml.graph import SOURCE
+from graphml.graph import SOURCE, TransactionGraph
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
 from graphml.rewire import rewire
 from graphml.stacking import out_of_fold, party_folds
@@ -51,13 +53,35 @@ def _fitted(seed: int, rows: int, epochs: int, setting: Mapping[str, object]) ->
         write(simulate(config), Path(folder) / "bank")
         workspace = Workspace.open(Path(folder) / "workspace")
         ingest(workspace, Path(folder) / "bank" / "transactions.parquet", load_mapping("ringfence"))
-        return _scored(Snapshot.open(workspace), epochs, setting)
+        snapshot = Snapshot.open(workspace)
+        return _scored(snapshot, epochs, setting) | {"parties": drawn_as_wholes(snapshot, Path(folder) / "bank", seed)}
+
+
+def drawn_as_wholes(snapshot: Snapshot, bank: Path, seed: int) -> np.ndarray:
+    """(n, R + 1) of the test window: the parties by role and the simulator's case, -1 for none, ids of no other bank.
+
+    What a case's transactions have in common need not be a party: in a cycle each pays once and is paid once.
+    """
+    graph = GraphContext(snapshot).graph
+    positions = _tasks(snapshot, graph).test.positions
+    truth = pq.read_table(bank / "truth.parquet", columns=["transaction_id", "case_id"])
+    names = dict(zip(*(truth.column(name).to_pylist() for name in ("transaction_id", "case_id")), strict=True))
+    cases = [names[name] for name in snapshot.transaction_ids.take(pa.array(positions)).to_pylist()]
+    numbers = {name: number for number, name in enumerate(sorted({case for case in cases if case is not None}))}
+    case = np.asarray([-1 if name is None else numbers[name] for name in cases])
+    parties = np.column_stack([graph.entity[positions], case])
+    return np.where(parties >= 0, parties + seed * 10_000_000, -1)
+
+
+def _tasks(snapshot: Snapshot, graph: TransactionGraph) -> Tasks:
+    delay_days = int(snapshot.manifest["label_maturity_days"])
+    return Tasks.of(graph, plan_windows(graph, delay_days=delay_days), delay_days=delay_days)
 
 
 def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
     context = GraphContext(snapshot)
-    graph, delay_days = context.graph, int(snapshot.manifest["label_maturity_days"])
-    tasks = Tasks.of(graph, plan_windows(graph, delay_days=delay_days), delay_days=delay_days)
+    graph = context.graph
+    tasks = _tasks(snapshot, graph)
     train, test = tasks.train, tasks.test
     neighbors = NeighborConfig.for_spec(snapshot.spec)
     tables = [
@@ -89,4 +113,4 @@ def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> d
         found[f"score {name}"] = tree_logits(
             inputs[chosen.rows], train.is_fraud[chosen.rows], asked, setting, chosen.weight
         )
-    return found | {"is_fraud": test.is_fraud, "parties": graph.entity[test.positions]}
+    return found | {"is_fraud": test.is_fraud}

@@ -12,7 +12,8 @@ from graphml.evaluation import Interval, Ranking, intervals, party_blocks
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A test window: outcomes (n,), `parties` (n, R) by role, the same ids in all windows, scores (n,) by row."""
+    """A test window: outcomes (n,), `parties` (n, R) of each row (or cases: what is drawn as a whole), one id for one
+    party in all windows, -1 for none; scores (n,) by row."""
 
     is_fraud: np.ndarray
     parties: np.ndarray

@@ -47,22 +47,16 @@ class Ranking:
 
     def average_precision(self, weight: Doubles | None = None) -> float:
         """Sum over thresholds of precision times the recall gained there."""
-        frauds, alerts = self.totals(weight)
-        if frauds[-1] == 0:
-            return float("nan")
-        precision = np.divide(frauds, alerts, out=np.zeros_like(frauds), where=alerts > 0)
-        return float(np.sum(np.diff(frauds, prepend=0.0) * precision) / frauds[-1])
+        return _average_precision(*self.totals(weight))
 
     def roc_auc(self, weight: Doubles | None = None) -> float:
         """Chance that a fraud scores above a legitimate row; a tie counts half."""
-        frauds, alerts = self.totals(weight)
-        others = alerts - frauds
-        if frauds[-1] == 0 or others[-1] == 0:
-            return float("nan")
-        below = others[-1] - others
-        gained = np.diff(frauds, prepend=0.0)
-        tied = np.diff(others, prepend=0.0)
-        return float(np.sum(gained * (below + tied / 2)) / (frauds[-1] * others[-1]))
+        return _roc_auc(*self.totals(weight))
+
+    def summary(self, budget: float, weight: Doubles | None = None) -> Doubles:
+        """(3,) average precision, AUC, recall at a budget; the totals are counted once."""
+        totals = self.totals(weight)
+        return np.asarray([_average_precision(*totals), _roc_auc(*totals), _found(*totals, np.asarray([budget]))[0]])
 
     def recall_at_budget(self, budget: float, weight: Doubles | None = None) -> float:
         """Share of frauds among the `budget` share of rows with the highest scores; ties count pro rata."""
@@ -73,11 +67,7 @@ class Ranking:
     ) -> Doubles:
         """(B,) share of the frauds, or of their `value` (n,), that alerts on each share `budgets` (B,) of rows find."""
         counted = weight if value is None else value * (1.0 if weight is None else weight)
-        frauds, alerts = self.totals(counted)[0], self.totals(weight)[1]
-        if frauds[-1] == 0:
-            return np.full(len(budgets), np.nan)
-        found = np.interp(budgets * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds))
-        return np.asarray(found / frauds[-1])
+        return _found(self.totals(counted)[0], self.totals(weight)[1], budgets)
 
     def alert_share(self, budget: float, weight: Doubles | None = None) -> Doubles:
         """How much of each row is alerted on at a budget, (n,) in the order of the input: 1, 0, or a part for ties."""
@@ -100,6 +90,30 @@ class Ranking:
         by_recall = np.searchsorted(frauds, np.linspace(frauds[0], frauds[-1], max_points))
         points = np.unique(np.append(by_recall, [0, len(frauds) - 1]))
         return [(float(frauds[i] / frauds[-1]), float(frauds[i] / alerts[i]), int(alerts[i])) for i in points]
+
+
+def _average_precision(frauds: Doubles, alerts: Doubles) -> float:
+    if frauds[-1] == 0:
+        return float("nan")
+    precision = np.divide(frauds, alerts, out=np.zeros_like(frauds), where=alerts > 0)
+    return float(np.sum(np.diff(frauds, prepend=0.0) * precision) / frauds[-1])
+
+
+def _roc_auc(frauds: Doubles, alerts: Doubles) -> float:
+    others = alerts - frauds
+    if frauds[-1] == 0 or others[-1] == 0:
+        return float("nan")
+    below = others[-1] - others
+    gained = np.diff(frauds, prepend=0.0)
+    tied = np.diff(others, prepend=0.0)
+    return float(np.sum(gained * (below + tied / 2)) / (frauds[-1] * others[-1]))
+
+
+def _found(frauds: Doubles, alerts: Doubles, budgets: Doubles) -> Doubles:
+    if frauds[-1] == 0:
+        return np.full(len(budgets), np.nan)
+    found = np.interp(budgets * alerts[-1], np.append(0.0, alerts), np.append(0.0, frauds))
+    return np.asarray(found / frauds[-1])
 
 
 def average_precision(is_fraud: Bools, score: Doubles) -> float:
@@ -228,35 +242,45 @@ Statistic = Callable[[Ranking, Doubles | None], float]
 
 
 def party_blocks(parties: Ints) -> Ints:
-    """(n, K) codes: for each role that anybody has, the blocks of rows of one party of `parties` (n, R), -1 absent.
+    """(n, K) codes: for each column of `parties` (n, R), -1 absent, the blocks of rows of one party.
 
-    A row without a party of a role is a block of its own.
+    A row without a party is a block of its own; a column in which nobody comes twice says nothing and is left out.
     """
     number = np.arange(len(parties))
     ways = []
-    for party in parties[:, (parties >= 0).any(axis=0)].T:
-        code = np.where(party >= 0, party, party.max() + 1 + number)
-        ways.append(np.unique(code, return_inverse=True)[1].ravel())
+    for party in parties.T:
+        code = np.unique(np.where(party >= 0, party, party.max(initial=0) + 1 + number), return_inverse=True)[1].ravel()
+        if int(code.max(initial=0)) + 1 < len(number):
+            ways.append(code)
     return np.stack(ways or [number], axis=1).astype(np.int64)
 
 
 def intervals(
     statistic: Callable[[Doubles | None], Doubles], blocks: Ints, *, num: int = 300, seed: int = 0
 ) -> tuple[Interval, ...]:
-    """Percentile intervals of a statistic (M,) of row weights (n,), when whole blocks are drawn with replacement.
+    """95 % intervals of a statistic (M,) of row weights (n,), when whole blocks are drawn with replacement.
 
     Rows of a party share what made them fraud, so drawing rows one by one would claim too much. `blocks` (n,), or
-    (n, K) for several ways to cut rows into blocks (by payer, by payee): each way is drawn by itself, and an interval
-    spans those of all of them. A draw that leaves a statistic NaN is left out.
+    (n, K) for several ways to cut rows into blocks (by payer, by payee). One way: percentiles. Several: each way is
+    drawn, and single rows are; what a way's end lies further from the value than that of single rows is added up over
+    the ways, in squares (as variances of clusters in several ways are: Cameron, Gelbach and Miller 2011, where the
+    part that ways share is counted once). A draw that leaves a statistic NaN is left out.
     """
-    lows, highs = [], []
-    for way in blocks.reshape(len(blocks), -1).T:
+    value = statistic(None)
+    ways = blocks.reshape(len(blocks), -1).T
+
+    def ends(way: Ints) -> Doubles:
         draws = np.stack([statistic(weight) for weight in block_weights(way, num, seed)])
-        low, high = np.nanpercentile(draws, [2.5, 97.5], axis=0)
-        lows.append(low)
-        highs.append(high)
-    ends = np.min(lows, axis=0), np.max(highs, axis=0)
-    return tuple(Interval(*map(float, each)) for each in zip(statistic(None), *ends, strict=True))
+        return np.asarray(np.nanpercentile(draws, [2.5, 97.5], axis=0))
+
+    if len(ways) == 1:
+        low, high = ends(ways[0])
+    else:
+        signs = np.asarray([[-1.0], [1.0]])
+        of_rows = np.maximum(signs * (ends(np.arange(len(blocks))) - value), 0) ** 2
+        beyond = [np.maximum(np.maximum(signs * (ends(way) - value), 0) ** 2 - of_rows, 0) for way in ways]
+        low, high = value + signs * np.sqrt(of_rows + np.sum(beyond, axis=0))
+    return tuple(Interval(*map(float, each)) for each in zip(value, low, high, strict=True))
 
 
 def block_bootstrap(ranking: Ranking, statistic: Statistic, blocks: Ints, *, num: int = 500, seed: int = 0) -> Interval:

@@ -61,7 +61,7 @@ class Judged:
         if not (folder / FILE).exists():
             raise ArtifactError(f"{folder.name} kept no scores: it is of an earlier version.", remedy="Train it again.")
         table = read_parquet(folder / FILE)
-        if "parties" not in table.column_names:
+        if "parties" not in table.column_names or _UNIT not in (table.schema.metadata or {}):
             raise ArtifactError(
                 f"{folder.name} kept no parties: it is of an earlier version.", remedy="Train it again."
             )
@@ -85,7 +85,7 @@ class Judged:
             test=TestWindow(
                 **{name: test.column(name).to_numpy() for name in columns},
                 parties=np.stack(test.column("parties").to_numpy()),
-                unit=(table.schema.metadata or {})[_UNIT].decode(),
+                unit=table.schema.metadata[_UNIT].decode(),
             ),
             test_scores=scores(test),
         )

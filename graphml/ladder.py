@@ -202,12 +202,7 @@ def judge_row(
 ) -> LadderRow:
     """Every metric of a row from its logits (n,) on the test window."""
     ranking = Ranking(window.is_fraud, logits)
-
-    def measures(weight: Doubles | None) -> Doubles:
-        recall = ranking.recall_at_budget(alert_budget, weight)
-        return np.asarray([ranking.average_precision(weight), ranking.roc_auc(weight), recall])
-
-    precision, auc, recall = intervals(measures, window.blocks)
+    precision, auc, recall = intervals(lambda weight: ranking.summary(alert_budget, weight), window.blocks)
     cards = card_precision_at_k(
         day=window.day,
         party=window.party,
@@ -231,18 +226,26 @@ def judge_row(
     )
 
 
-def window_amounts(arrays: TransactionArrays, positions: Ints) -> tuple[Doubles, str]:
+def window_amounts(arrays: TransactionArrays, positions: Ints, *, base: str | None) -> tuple[Doubles, str]:
     """Amounts (n,) that may be added up, and their unit: the currency where there is one, else `OWN_MEANS`.
 
-    Without rates each amount is divided by the mean of its currency at these positions.
+    `arrays` as features see them: in the currency `base` where there was a rate. Without rates each amount is divided
+    by the mean of its currency at these positions; with rates, one that had none counts so many means of `base`.
     """
     currency = arrays.currency[positions]
-    amount = arrays.amount_minor[positions] / 10.0 ** arrays.exponents[currency]
+    amount = np.asarray(arrays.amount_minor[positions] / 10.0 ** arrays.exponents[currency])
     there, member, counts = np.unique(currency, return_inverse=True, return_counts=True)
     if len(there) == 1:
-        return np.asarray(amount), arrays.currencies[there[0]]
+        return amount, arrays.currencies[there[0]]
     means = np.bincount(member, amount) / counts
-    return np.asarray(amount / np.where(means > 0, means, 1.0)[member]), OWN_MEANS
+    in_means = amount / np.where(means > 0, means, 1.0)[member]
+    names = [arrays.currencies[code] for code in there]
+    if base not in names:
+        return in_means, OWN_MEANS
+    is_base = member == names.index(base)
+    without = int((~is_base).sum())
+    unit = f"{base}, {without:,} of {len(amount):,} without a rate as {OWN_MEANS}"
+    return np.where(is_base, amount, in_means * means[names.index(base)]), unit
 
 
 def choose_served(rows: list[LadderRow]) -> str:

@@ -122,7 +122,8 @@ def load_own_model(text: str) -> Entry:
         what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
         raise UsageError(f"{path} has {what} {name}.", remedy="A model is a class with fit(view) and score(view).")
     maker: Callable[..., Any] = kind
-    takes_seed = "seed" in inspect.signature(kind).parameters
+    with _told(name, "__init__", path):
+        takes_seed = "seed" in inspect.signature(kind).parameters
 
     def make(*, seed: int, **setting: Any) -> OwnModel:
         with _told(name, "__init__", path):
@@ -152,18 +153,30 @@ class _Guarded:
 
 @contextmanager
 def _told(name: str, step: str, path: Path) -> Iterator[None]:
-    """Errors of this project and Ctrl-C pass; anything else that code of a user raises becomes `OwnModelFailed`."""
+    """Ctrl-C passes; anything else that code of a user raises becomes `OwnModelFailed`."""
     try:
         yield
-    except (RingfenceError, KeyboardInterrupt):
+    except (OwnModelFailed, KeyboardInterrupt):
         raise
     except BaseException as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if _is_same(frame.filename, path)]
         where = f"{path.name}, line {lines[-1]}" if lines else path.name
+        remedy = (
+            error.remedy
+            if isinstance(error, RingfenceError)
+            else "Mend the model; `features` may be NaN, and a window may hold few frauds."
+        )
         raise OwnModelFailed(
-            f"{name}: {step} raised {type(error).__name__}: {error} ({where}).",
-            remedy="Mend the model; `features` may be NaN, and a window may hold few frauds.",
+            f"{name}: {step} raised {type(error).__name__}: {_text(error)} ({where}).", remedy=remedy
         ) from error
+
+
+def _text(error: BaseException) -> str:
+    """What an error says, whatever its class does when asked."""
+    try:
+        return error.what if isinstance(error, RingfenceError) else str(error)
+    except Exception as other:
+        return f"(its text cannot be had: {type(other).__name__})"
 
 
 def _is_same(filename: str, path: Path) -> bool:
@@ -187,7 +200,7 @@ def _space(kind: type, path: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _can_be_drawn(values: Any) -> bool:
-    return hasattr(values, "rvs") or (isinstance(values, (list, tuple)) and len(values) > 0)
+    return hasattr(values, "rvs") or (hasattr(values, "__len__") and not isinstance(values, str) and len(values) > 0)
 
 
 def _module(path: Path) -> Any:
@@ -201,10 +214,11 @@ def _module(path: Path) -> Any:
         sys.path.append(folder)  # last, so that nothing of ours is hidden by a file there
     try:
         spec.loader.exec_module(module)
-    except (RingfenceError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise UsageError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}", remedy="Mend it; run it by itself first."
+            f"{path} cannot be imported: {type(error).__name__}: {_text(error)}",
+            remedy="Mend it; run it by itself first.",
         ) from error
     return module

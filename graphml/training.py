@@ -1,7 +1,7 @@
 """Training of a whole model: every row of the ladder on one split, judged, calibrated, published as a bundle.
 
-The id of a model is a hash of its inputs (snapshot, settings, code, number of processes: dropout hangs on it), so the
-same inputs find what is published.
+The id of a model is a hash of its inputs (snapshot, settings, code, and with dropout, whose draws hang on the rank, the
+number of processes), so the same inputs find what is published.
 """
 
 from __future__ import annotations
@@ -68,13 +68,12 @@ def train(
 ) -> TrainResult:
     """Train, judge and publish a model of `snapshot`, or find it published.
 
-    A killed run goes on at its last checkpoint, when it has as many processes as before. `progress(stage, fraction)` is
-    called as work goes on. Under `torchrun` all processes call this alike: they train the networks together, the first
-    one does everything else. Raises `TooLittleData` (exit 3) when the snapshot is too short.
+    A killed run goes on at its last checkpoint; with dropout, when it has as many processes as before. `progress(stage,
+    fraction)` is called as work goes on. Under `torchrun` all processes call this alike: they train the networks
+    together, the first one does everything else. Raises `TooLittleData` (exit 3) when the snapshot is too short.
     """
     config = TrainConfig.of(settings, snapshot, seed=seed)
-    of_processes = [] if world_size() == 1 else [{"processes": world_size()}]
-    model_id = "model-" + short_hash([snapshot.id, config.as_dict(), code_version(), *of_processes])
+    model_id = model_id_of(snapshot.id, config, processes=world_size())
     target = workspace.models / model_id
     with joined() as ranks:
         if ranks.from_first(_is_published(target)):
@@ -94,6 +93,13 @@ def train(
             _train_networks(prepared)
         ranks.from_first(None)  # nobody leaves before the model is there
         return _published(target, reused=False)
+
+
+def model_id_of(snapshot_id: str, config: TrainConfig, *, processes: int) -> str:
+    """The id of what so many processes train."""
+    hangs_on_ranks = processes > 1 and any(network.dropout > 0 for network in config.networks)
+    of_processes = [{"processes": processes}] if hangs_on_ranks else []
+    return "model-" + short_hash([snapshot_id, config.as_dict(), code_version(), *of_processes])
 
 
 def _train_and_publish(prepared: Prepared, target: Path) -> None:
@@ -160,7 +166,9 @@ def _prepare(
         test_days=config.test_days,
     )
     tasks = Tasks.of(context.graph, windows, delay_days=delay_days, not_for_training=snapshot.not_for_training)
-    amount, unit = window_amounts(snapshot.feature_arrays, tasks.test.positions)
+    amount, unit = window_amounts(
+        snapshot.feature_arrays, tasks.test.positions, base=snapshot.manifest.get("base_currency")
+    )
     test = TestWindow.of(
         context.graph,
         tasks.test,

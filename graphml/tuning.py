@@ -101,7 +101,7 @@ def tune(
 
 def settings_of(space: Mapping[str, Sequence[Any]], num: int, seed: int) -> list[dict[str, Any]]:
     """`num` settings drawn from a space without drawing one of a finite space twice."""
-    finite = all(isinstance(values, (list, tuple)) for values in space.values())
+    finite = not any(hasattr(values, "rvs") for values in space.values())
     size = int(np.prod([len(values) for values in space.values()])) if finite else num
     drawn = ParameterSampler({key: space[key] for key in space}, n_iter=min(num, size), random_state=seed)
     return [dict(setting) for setting in drawn]

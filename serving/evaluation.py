@@ -347,7 +347,9 @@ def _tune(
 
 
 def _window(opened: _Opened, task: Task) -> TestWindow:
-    amount, unit = window_amounts(opened.snapshot.feature_arrays, task.positions)
+    amount, unit = window_amounts(
+        opened.snapshot.feature_arrays, task.positions, base=opened.snapshot.manifest.get("base_currency")
+    )
     return TestWindow.of(
         opened.data.graph,
         task,

@@ -35,10 +35,12 @@ def write_pages(folder: Path, *names: str, **values: Any) -> None:
 
 
 def _for_markdown(value: Any) -> Any:
-    """Text that neither ends a cell of a table nor becomes HTML."""
+    """Text that neither ends a cell of a table nor becomes HTML, a link, a picture, code or emphasis."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    for mark in "\\`*[|":
+        value = value.replace(mark, "\\" + mark)
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:

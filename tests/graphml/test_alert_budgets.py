@@ -65,7 +65,11 @@ def test_money_of_several_currencies_is_added_in_means_of_its_currency() -> None
         entity=own[:, None],
         roles=("source",),
     )
-    amount, unit = window_amounts(arrays, np.asarray([0, 2]))
+    amount, unit = window_amounts(arrays, np.asarray([0, 2]), base=None)
     assert (amount.tolist(), unit) == ([10.0, 30.0], "EUR")
-    amount, unit = window_amounts(arrays, np.arange(4))
+    amount, unit = window_amounts(arrays, np.arange(4), base=None)
     assert (amount.tolist(), unit) == ([0.5, 0.5, 1.5, 1.5], OWN_MEANS)
+    # with rates into EUR, which the two in JPY lack: they count as means of EUR, 20
+    amount, unit = window_amounts(arrays, np.arange(4), base="EUR")
+    assert amount.tolist() == [10.0, 10.0, 30.0, 30.0]
+    assert unit == "EUR, 2 of 4 without a rate as means of their currency"

@@ -138,31 +138,39 @@ def test_a_paired_difference_is_tighter_than_its_parts() -> None:
 def test_blocks_are_parties_by_role_and_who_has_none_is_one() -> None:
     payer, payee, nobody = [7, 7, 8, 7], [1, -1, -1, 1], [-1] * 4
     blocks = party_blocks(np.asarray([payer, payee, nobody]).T)
-    assert blocks.tolist() == [[0, 0], [0, 1], [1, 2], [0, 0]], "the third role is nobody's"
+    assert blocks.tolist() == [[0, 0], [0, 1], [1, 2], [0, 0]], "nobody comes twice in the third role"
+    assert party_blocks(np.asarray([[1], [2]])).tolist() == [[0], [1]]
 
 
-def clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcomes, scores and (n, 2) parties: all frauds of one of 56 payees are found, or none; payers are by lot."""
-    sizes = rng.poisson(7, 56)
-    found = np.repeat(rng.random(56) < 0.65, sizes)
-    is_fraud = np.arange(sizes.sum() + 3_000) < sizes.sum()
-    score = rng.normal(size=len(is_fraud))
-    score[is_fraud] += 6 * found
-    payee = np.append(np.repeat(np.arange(56), sizes), rng.integers(56, 2_000, 3_000))
-    return is_fraud, score, np.stack([rng.integers(0, 5_000, len(is_fraud)), payee], axis=1)
+def clustered(rng: np.random.Generator, by: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes, scores and (n, 2) parties: payers and payees of frauds come in clusters, and those named by `by` decide
+    whether a fraud is found."""
+    num = 300
+    clusters = rng.integers(0, 40, (num, 2))
+    luck = rng.normal(size=(40, 2))
+    score = rng.normal(size=num + 3_000)
+    score[:num] += 1.5
+    for side, name in enumerate(("payer", "payee")):
+        if name in by:
+            score[:num] += 2 * luck[clusters[:, side], side]
+    honest = rng.integers(40, 2_000, (3_000, 2))
+    return np.arange(num + 3_000) < num, score, np.concatenate([clusters, honest])
 
 
-def test_an_interval_covers_where_fraud_comes_in_clusters_of_payees() -> None:
-    truth = np.mean([average_precision(*clustered(np.random.default_rng(10_000 + i))[:2]) for i in range(100)])
-    covered = {"payers": 0, "both": 0}
-    for number in range(40):
-        is_fraud, score, parties = clustered(np.random.default_rng(number))
+@pytest.mark.parametrize("by", ["neither", "payer", "payee", "payer and payee"])
+def test_an_interval_covers_whichever_side_fraud_clusters_on(by: str) -> None:
+    truth = np.mean([average_precision(*clustered(np.random.default_rng(10_000 + i), by)[:2]) for i in range(150)])
+    covered, payers_alone = 0, 0
+    for number in range(60):
+        is_fraud, score, parties = clustered(np.random.default_rng(number), by)
         ranking = Ranking(is_fraud, score)
-        for name, asked in (("payers", parties[:, :1]), ("both", parties)):
-            found = block_bootstrap(ranking, Ranking.average_precision, party_blocks(asked), num=60)
-            covered[name] += found.low <= truth <= found.high
-    assert covered["both"] >= 35, "95 % of 40 are 38"
-    assert covered["payers"] < 25, "so the clusters are what the interval must know of"
+        found = block_bootstrap(ranking, Ranking.average_precision, party_blocks(parties), num=80)
+        covered += found.low <= truth <= found.high
+        found = block_bootstrap(ranking, Ranking.average_precision, party_blocks(parties[:, :1]), num=80)
+        payers_alone += found.low <= truth <= found.high
+    assert covered >= 52, "95 % of 60 are 57"
+    if by == "payee":
+        assert payers_alone < 45, "so the clusters are what the interval must know of"
 
 
 def test_calibration_error_does_not_hang_on_the_order_of_equal_probabilities() -> None:

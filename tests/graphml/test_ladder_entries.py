@@ -63,6 +63,19 @@ def test_a_user_s_row_is_ours_when_its_model_is(trained: Trained, tmp_path: Path
     assert theirs.as_dict() | {"name": "", "is_servable": True, "cost": 1} == ours.as_dict() | {"name": ""}
 
 
+def test_logistic_regression_is_tuned_too(trained: Trained, entries: dict[str, Entry]) -> None:
+    data = EvaluationData.of(trained.snapshot, trained.graph)
+    windows = trained.model.windows
+    tasks = Tasks.of(data.graph, windows, delay_days=7)
+    entry = entries["logistic"]
+    usual = fit_on_windows(entry, data, windows, tasks, seed=0).scores.test
+    assert entry.space["inverse_penalty"]
+    same = fit_on_windows(entry.under({"inverse_penalty": 1.0}), data, windows, tasks, seed=0).scores.test
+    strong = fit_on_windows(entry.under({"inverse_penalty": 1e-4}), data, windows, tasks, seed=0).scores.test
+    assert same.tobytes() == usual.tobytes()
+    assert strong.std() < usual.std() / 2, "a strong penalty shrinks the weights"
+
+
 def test_a_network_learns_under_another_setting(trained: Trained, entries: dict[str, Entry]) -> None:
     data = EvaluationData.of(trained.snapshot, trained.graph)
     windows = trained.model.windows

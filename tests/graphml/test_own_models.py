@@ -9,6 +9,7 @@ import pytest
 
 from graphml.data_view import DataView, EvaluationData
 from graphml.own_models import BadScores, OwnModelFailed, load_own_model, scored
+from graphml.tuning import settings_of
 from ingestion.errors import UsageError
 from tests.graphml.cases import HOUR, graph_of
 
@@ -109,6 +110,44 @@ def test_whatever_a_model_raises_is_told_by_row_step_and_line(
         model = entry.model(0)
         model.fit(view)
         model.score(view)
+
+
+def test_our_own_errors_are_told_with_row_step_and_their_remedy(tmp_path: Path, view: DataView) -> None:
+    (tmp_path / "peeks.py").write_text(
+        "class Peeks:\n"
+        "    def fit(self, view): ...\n"
+        "    def score(self, view):\n"
+        "        return view.features_at([99])\n"
+    )
+    with pytest.raises(
+        OwnModelFailed, match=r"Peeks: score raised SealedRow: Position 99 .*peeks.py, line 4"
+    ) as caught:
+        load_own_model(f"{tmp_path / 'peeks.py'}:Peeks").model(0).score(view)
+    assert "Look only at what lies before" in caught.value.remedy
+
+
+def test_an_error_without_words_and_a_class_without_signature_are_told(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "class Odd(Exception):\n"
+        "    def __str__(self): raise KeyError\n"
+        "class Raises:\n"
+        "    def __init__(self): raise Odd\n"
+        "    def fit(self, view): ...\n"
+        "    def score(self, view): ...\n"
+        "class Unsigned(Raises):\n"
+        "    __signature__ = 3\n"
+    )
+    with pytest.raises(OwnModelFailed, match=r"Raises: __init__ raised Odd: \(its text cannot be had: KeyError"):
+        load_own_model(f"{tmp_path / 'odd.py'}:Raises").model(0)
+    with pytest.raises(OwnModelFailed, match="Unsigned: __init__ raised TypeError"):
+        load_own_model(f"{tmp_path / 'odd.py'}:Unsigned")
+
+
+@pytest.mark.parametrize("space", ["range(3)", "np.asarray([1, 2])", "(1, 2)"])
+def test_any_sequence_will_do_for_a_space(file: Path, space: str) -> None:
+    body = "    def fit(self, view): ...\n    def score(self, view): ..."
+    file.write_text(f"import numpy as np\nclass Mine:\n    space = {{'a': {space}}}\n{body}")
+    assert len(settings_of(load_own_model(f"{file}:Mine").space, 12, 0)) in (2, 3)
 
 
 def test_a_file_that_ends_the_program_is_told(file: Path) -> None:

@@ -94,6 +94,9 @@ def test_what_was_judged_is_read_back(judged: Judged, tmp_path: Path) -> None:
     for name in ("weak", "strong"):
         assert back.test_scores[name].tobytes() == judged.test_scores[name].tobytes()
         assert back.validation_scores[name].tobytes() == judged.validation_scores[name].tobytes()
+    pq.write_table(pq.read_table(tmp_path / FILE).replace_schema_metadata(None), tmp_path / FILE)
+    with pytest.raises(ArtifactError, match="earlier version"):
+        Judged.read(tmp_path)
     (tmp_path / FILE).unlink()
     with pytest.raises(ArtifactError, match="earlier version"):
         Judged.read(tmp_path)

@@ -125,3 +125,17 @@ def test_a_fold_is_calibrated_by_earlier_ones_whose_outcomes_were_known() -> Non
     (row,) = pool(windows, folds, {"a": [results]}, reference="a", alert_budget=0.05)
     errors = [calibration_error(windows[number].is_fraud, values) for number, values in found.items()]
     assert row.calibration_error == pytest.approx(np.mean(errors)) and row.calibration_error < 0.1
+
+
+def test_calibration_error_is_the_mean_over_seeds() -> None:
+    windows, scores = large(2)
+    folds = [fold(number, start) for number, start in enumerate((20, 27, 34, 41))]
+    noise = np.random.default_rng(3).normal(size=(4, 500))
+    seeds = [
+        [FoldScores(scores=values, cpu_seconds=0.0) for values in scores],
+        [FoldScores(scores=values + extra, cpu_seconds=0.0) for values, extra in zip(scores, noise, strict=True)],
+    ]
+    alone = [pool(windows, folds, {"a": [seed]}, reference="a", alert_budget=0.05)[0] for seed in seeds]
+    (both,) = pool(windows, folds, {"a": seeds}, reference="a", alert_budget=0.05)
+    errors = [row.calibration_error for row in alone]
+    assert errors[0] != errors[1] and both.calibration_error == pytest.approx(np.mean(errors))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from graphml.context import GraphContext
 from graphml.errors import TooLittleData
 from graphml.evaluation import average_precision
 from graphml.model import BASELINES, Model
-from graphml.training import shuffled_name, train
+from graphml.run_config import TrainConfig
+from graphml.training import model_id_of, shuffled_name, train
 from ingestion.artifacts import MANIFEST, digest
 from ingestion.failpoints import LOG_VARIABLE, VARIABLE
 from ingestion.snapshot import Snapshot
@@ -49,6 +51,15 @@ def test_the_ladder_has_every_row_on_the_same_window(trained: Trained) -> None:
         assert row.average_precision.low <= row.average_precision.value <= row.average_precision.high
         assert row.card_precision.value <= row.card_ceiling
     assert len({row.card_ceiling for row in ladder.rows}) == 1
+
+
+def test_the_number_of_processes_is_in_the_id_where_dropout_hangs_on_it(trained: Trained) -> None:
+    config = TrainConfig.of(trained.workspace.settings(train=SETTINGS), trained.snapshot)
+    ids = {processes: model_id_of("snap-1", config, processes=processes) for processes in (1, 2, 3)}
+    assert len(set(ids.values())) == 3
+    without = replace(config, networks=tuple(replace(network, dropout=0.0) for network in config.networks))
+    assert len({model_id_of("snap-1", without, processes=processes) for processes in (1, 2, 3)}) == 1
+    assert trained.model.id == model_id_of(trained.snapshot.id, config, processes=1)
 
 
 def test_the_ladder_s_figures_can_be_made_again_from_the_model(trained: Trained) -> None:
