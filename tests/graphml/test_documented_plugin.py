@@ -35,6 +35,6 @@ def test_the_documented_plug_in_runs_in_the_ladder_and_passes_the_guards(trained
     found = fit_on_windows(entry.under({"max_leaf_nodes": 7}), data, windows, tasks, seed=0)
     lot = np.random.default_rng(0).random(len(tasks.test))
     assert average_precision(tasks.test.is_fraud, found.scores.test) > 2 * average_precision(tasks.test.is_fraud, lot)
-    assert check_future(entry.name, found.model, data, tasks.test.positions).passed
-    assert check_own_outcome(entry.name, found.model, data, tasks.test.positions).passed
+    assert check_future(entry.name, found.model, data, tasks.test).passed
+    assert check_own_outcome(entry.name, found.model, data, tasks.test).passed
     assert set(entry.space) == {"max_leaf_nodes", "learning_rate"}

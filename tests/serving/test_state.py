@@ -229,10 +229,11 @@ def test_killed_under_load_and_started_again_nothing_is_lost_and_answers_are_the
     try:
         wait_for(lambda: answers(client), START_SECONDS)
         killer = threading.Timer(0.5, process.kill)
-        killer.start()
         try:
             for item in rows:
                 given[item["transaction_id"]] = client.score([item])[0]
+                if len(given) == 1:  # however long a busy machine takes for the first answer
+                    killer.start()
         except StateUnavailable:
             pass
         killer.join()
