@@ -41,6 +41,7 @@ TREES, TREES_AND_GRAPH, TREES_AND_SHUFFLED = "trees", "trees + graph", "trees + 
 def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> Judged:
     """Simulate, ingest, fit and score a bank, or find it done."""
     key = {"seed": seed, "rows": rows, "epochs": epochs, "trees": dict(setting), "shares": SHARES, "rate": FRAUD_RATE}
+    key["drawn"] = "parties and cases"  # results of before hold parties alone
     arrays = results.get("bank", key, lambda: _fitted(seed, rows, epochs, setting))
     names = {name.removeprefix("score ") for name in arrays if name.startswith("score ")}
     scores = {name: arrays[f"score {name}"] for name in sorted(names)}

@@ -84,7 +84,7 @@ def _asked_before_moments(task: Task) -> tuple[Ints, Ints]:
     """Positions to score, ascending, and the last position before each moment."""
     frauds = _spread(np.flatnonzero(task.is_fraud), _AT_FRAUDS)
     others = _spread(np.arange(len(task)), _MOMENTS - len(frauds) + 2)[1:-1]  # not the ends of the window
-    moments = np.union1d(frauds, others)
+    moments = np.union1d(frauds, others) if len(frauds) + len(others) else np.asarray([len(task) - 1])
     before = (moments[:, None] - np.arange(_ROWS_BEFORE)).ravel()
     rows = np.union1d(before[before >= 0], _spread(np.arange(len(task)), _ROWS_ASKED))
     return task.positions[rows], task.positions[moments]

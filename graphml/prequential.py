@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from graphml.rewire import rewire
 from ingestion.artifacts import short_hash, write_atomically
 
 Progress = Callable[[str, float], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +128,17 @@ def fit_and_score(data: EvaluationData, entry: Entry, tasks: FoldTasks, deadline
 def _read(path: Path, num_rows: int) -> FoldScores | None:
     """A kept result; None when there is none or the disk damaged it (every part of a .npz has a checksum).
 
-    A damaged archive fails in as many ways as it has bytes (zlib, zipfile, numpy's header), so any failure counts.
+    A damaged archive fails in as many ways as it has bytes (zlib, zipfile, numpy's header), so any failure counts, and
+    is logged.
     """
     try:
         with np.load(path, allow_pickle=False) as kept:
             scores, seconds = kept["scores"], float(kept["cpu_seconds"])
-    except Exception:
+    except FileNotFoundError:
+        return None
+    except MemoryError:
+        raise
+    except Exception as error:
+        _log.warning("%s is damaged (%s: %s) and is made again", path, type(error).__name__, error)
         return None
     return FoldScores(scores=scores, cpu_seconds=seconds) if scores.shape == (num_rows,) else None

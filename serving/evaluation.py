@@ -178,6 +178,8 @@ def evaluate(
         reliability = _reliability(judged, ladder.served, own)
     if judged.test.unit == OWN_MEANS:
         notes += (_NO_RATES,)
+    elif judged.test.unit.endswith(OWN_MEANS):
+        notes += (f"Money is counted in {judged.test.unit}. Give the missing rates in the mapping.",)
     folds = None if opened is None or not request.num_folds else _folds(workspace, opened, ladder, request, log)
     return Evaluation(
         model=model,

@@ -128,6 +128,21 @@ def test_a_look_ahead_of_minutes_is_caught(seed: int) -> None:
     assert not finding.passed and "changed when what comes after them was altered" in finding.told
 
 
+@pytest.mark.parametrize(("num", "is_fraud"), [(1, False), (2, False), (1, True)])
+def test_a_window_of_a_row_or_two_is_still_asked(num: int, is_fraud: bool, data: EvaluationData) -> None:
+    task = Task(positions=np.arange(3_000, 3_000 + num), is_fraud=np.full(num, is_fraud))
+
+    class CountsAll:
+        """The number of transactions that it was shown."""
+
+        def fit(self, view: DataView) -> None: ...
+
+        def score(self, view: DataView) -> np.ndarray:
+            return np.full(len(view.positions), float(view.horizon))
+
+    assert not check_future("counts", CountsAll(), data, task).passed
+
+
 def test_another_future_leaves_the_past_as_it_was(data: EvaluationData) -> None:
     t = 3_000
     other = altered(data, t, seed=1)
