@@ -102,8 +102,8 @@ def out_of_fold_logits(
 
 
 def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTraining:
-    """The event graph's training of a setting."""
-    config = _with_setting(EventGraphTraining(), setting)
+    """The event graph's training of a setting; without pair history, which was not there when settings were chosen."""
+    config = _with_setting(EventGraphTraining(pair_history=False), setting)
     width = setting["width"]
     return replace(
         config, message_widths=(width, width), max_seeds_per_epoch=16_384, trainer=replace(config.trainer, seed=seed)

@@ -1,6 +1,6 @@
 """Where graphs must matter: a graph network's out-of-fold logit beside every engineered feature, on trees.
 
-    python benchmarks/graph_value.py --data DIR [--cache DIR] [--kept-only] [--quick] [--json FILE]
+    python benchmarks/graph_value.py --data DIR [--cache DIR] [--workers N] [--kept-only] [--quick] [--json FILE]
 
 AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves; trees on plain facts, neighbor means
 at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one
@@ -8,14 +8,17 @@ by one. The control's network sees the same transfers with payees dealt anew; it
 do not enter: half of the fraudulent accounts have none. AP is a mean of splits; intervals draw accounts.
 
 Simulated banks (see `_banks`), of seeds that nothing was chosen on: trees on the default features and causal neighbor
-aggregates, against the same with the event graph's logit; the control's network sees rewired links (`graphml.rewire`).
+aggregates, against the same combined with the event graph; the control's network sees rewired links
+(`graphml.rewire`).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from _handbook_trees import tree_logits
 from _paired import Judged, mean_difference
 from _report import Report, parser
 from _results import Results, miss_not_run, reported_missing
+from _workers import run_all
 
 from graphml.code_version import code_version
 from graphml.evaluation import average_precision
@@ -36,7 +40,7 @@ FOLDER = "amlsim-20k"
 TREES = {"rounds": 200, "depth": 5, "rate": 0.05, "columns": 0.5, "rows": 1.0, "weight": 1, "start": None}
 NUM_FOLDS = 3
 SEEDS = (9_001, 9_002, 9_003, 9_004)
-BANKS = {"seeds": SEEDS, "rows": 200_000, "epochs": 24}
+BANKS = {"seeds": SEEDS, "rows": 400_000, "epochs": 12}
 
 
 def halves(accounts: Accounts, *, seed: int) -> tuple[Ints, Ints]:
@@ -69,6 +73,12 @@ def main() -> int:
         action="store_true",
         help="compute nothing, report what --cache holds of a run that has not ended",
     )
+    arguments_parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(4, len(os.sched_getaffinity(0))),
+        help="processes at once, about 3 GB each (%(default)s here)",
+    )
     arguments = arguments_parser.parse_args()
     folder = arguments.data / FOLDER
     if not folder.exists():
@@ -84,8 +94,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as passing:
         kept = (arguments.cache or Path(passing)) / code_version()
         results = Results(folder=kept, kept_only=arguments.kept_only)
+        accounts = Accounts.read(folder)
+        if not arguments.kept_only:
+            fits = [
+                partial(judge_bank, results, seed=seed, rows=banks["rows"], epochs=banks["epochs"], setting=TREES)
+                for seed in banks["seeds"]
+            ]
+            fits += [partial(fit_split, results, accounts, split, epochs) for split in range(num_splits)]
+            run_all(fits, workers=arguments.workers)
         with reported_missing(report, "AMLSim accounts"):
-            run(report, Accounts.read(folder), results, epochs, num_splits)
+            run(report, accounts, results, epochs, num_splits)
         with reported_missing(report, "simulated banks"):
             run_banks(report, results, **banks)
     miss_not_run(report)
@@ -115,8 +133,7 @@ def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_s
     splits: list[Judged] = []
     for split in range(num_splits):
         train, test = halves(accounts, seed=split)
-        graphs = {"graph": accounts, "graph, edges shuffled": accounts.shuffled(seed=split)}
-        found = {name: _kept(results, name, split, epochs, graph, train) for name, graph in graphs.items()}
+        found = fit_split(results, accounts, split, epochs)
         tables = {"trees": engineered} | {
             f"trees + {name}": np.column_stack([engineered, logits.astype(np.float32)])
             for name, logits in found.items()
@@ -129,6 +146,13 @@ def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_s
         print(f"split {split}: " + ", ".join(f"{name} {_ap(splits[-1], name):.4f}" for name in scores), flush=True)
     _report(report, splits)
     _report_traces(report, splits, leaves_trace)
+
+
+def fit_split(results: Results, accounts: Accounts, split: int, epochs: int) -> dict[str, Doubles]:
+    """Logits (V,) of a split by the network of the graph and by that of the shuffled one, or find them done."""
+    train, _ = halves(accounts, seed=split)
+    graphs = {"graph": accounts, "graph, edges shuffled": accounts.shuffled(seed=split)}
+    return {name: _kept(results, name, split, epochs, graph, train) for name, graph in graphs.items()}
 
 
 def _kept(results: Results, name: str, split: int, epochs: int, graph: Accounts, train: Ints) -> Doubles:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from graphml.context import GraphContext
-from graphml.graph import Floats, Ints, Seeds
-from graphml.neighbors import bag_means
+from graphml.graph import SOURCE, TARGET, Floats, Seeds
+from graphml.neighbors import bag_means, party_statistics
 from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
 from graphml.sampling import labels_known, recent_slots
 from graphml.scaling import Scaler
@@ -24,6 +24,9 @@ from graphml.torch_first import torch
 
 #: After the means of a party's codes: share of frauds and of known labels, number of transactions against the most.
 NUM_PARTY_COLUMNS = 3
+#: With pair history: share of distinct other ends, share with the seed's own other end, whether that one is new to the
+#: party, mean and last gap (log1p hours, in fives).
+NUM_PAIR_COLUMNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +104,20 @@ class EventCode:
 
 @dataclass(frozen=True, kw_only=True)
 class EventToken:
-    """A transaction's code, then for each of `num_roles` parties the mean code of its `num_recent` transactions before
-    and what was known of them by then (`NUM_PARTY_COLUMNS`); zeros for a party without any."""
+    """A transaction's code, then for each of `num_roles` parties the mean code of its `num_recent` transactions before,
+    what was known of them by then (`NUM_PARTY_COLUMNS`) and, with `pair_history`, whom they were with and when
+    (`NUM_PAIR_COLUMNS`); zeros for a party without any."""
 
     code: EventCode
     num_roles: int
     num_recent: int = 16
+    pair_history: bool = True
 
     @property
     def width(self) -> int:
         """Columns of a token."""
-        return self.code.width + self.num_roles * (self.code.width + NUM_PARTY_COLUMNS)
+        of_party = NUM_PARTY_COLUMNS + (NUM_PAIR_COLUMNS if self.pair_history else 0)
+        return self.code.width + self.num_roles * (self.code.width + of_party)
 
     @property
     def depth(self) -> int:
@@ -121,11 +127,12 @@ class EventToken:
     def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
         """See `RowEncoder`."""
         table = context.inputs(self.code)
-        parties = [self._party(context, table, seeds, seeds.entity[:, role].copy()) for role in range(self.num_roles)]
+        parties = [self._party(context, table, seeds, role) for role in range(self.num_roles)]
         return np.concatenate([self.code(seeds.features), *parties], axis=1)
 
-    def _party(self, context: GraphContext, table: Floats, seeds: Seeds, entity: Ints) -> Floats:
+    def _party(self, context: GraphContext, table: Floats, seeds: Seeds, role: int) -> Floats:
         graph = context.graph
+        entity = seeds.entity[:, role].copy()
         offsets, slots = recent_slots(
             graph.starts, graph.stops, graph.incident, entity, seeds.cuts.position, self.num_recent
         )
@@ -134,4 +141,16 @@ class EventToken:
         means = bag_means(offsets, transaction, label, table, np.arange(table.shape[1]))
         count = (np.diff(offsets) / self.num_recent).astype(np.float32)[:, None]
         means[:, -1] /= np.maximum(np.diff(offsets), 1)  # number of known labels -> their share
-        return np.concatenate([np.nan_to_num(means, nan=0.0), count], axis=1)
+        parts = [means, count]
+        if self.pair_history:
+            partner = seeds.entity[:, TARGET if role == SOURCE else SOURCE].copy()
+            ends, times = graph.incident_other[slots], graph.event_time[transaction]
+            parts.append(_pair_columns(party_statistics(offsets, ends, partner, times, seeds.cuts.event_time)))
+        return np.nan_to_num(np.concatenate(parts, axis=1), nan=0.0)
+
+
+def _pair_columns(statistics: Floats) -> Floats:
+    """(S, 5) of `party_statistics` -> (S, `NUM_PAIR_COLUMNS`)."""
+    num, distinct, same, *gaps = statistics.T
+    some = np.maximum(num, 1)
+    return np.stack([distinct / some, same / some, same == 0, *(gap / 5 for gap in gaps)], axis=1).astype(np.float32)

@@ -66,6 +66,7 @@ class EventGraphRow:
             "config": asdict(self.config),
             "code": self.token.code.as_dict(),
             "num_recent": self.token.num_recent,
+            "pair_history": self.token.pair_history,
             "fanout": self.fanout,
             "correction": self.correction.as_dict(),
         }
@@ -80,7 +81,10 @@ class EventGraphRow:
         network = EventGraph(config)
         network.load_state_dict(load_file(folder / "event_graph.safetensors"))
         token = EventToken(
-            code=EventCode.from_dict(data["code"]), num_roles=config.num_roles, num_recent=data["num_recent"]
+            code=EventCode.from_dict(data["code"]),
+            num_roles=config.num_roles,
+            num_recent=data["num_recent"],
+            pair_history=data["pair_history"],
         )
         return cls(
             network=network,

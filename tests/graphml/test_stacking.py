@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphml.context import GraphContext
-from graphml.stacking import out_of_fold, party_folds
+from graphml.stacking import out_of_fold, party_folds, time_folds
 from graphml.tasks import Task
 from tests.graphml.cases import random_graph
 
@@ -54,3 +54,14 @@ def test_a_party_s_rows_share_a_fold_and_folds_are_even() -> None:
 def test_more_folds_than_parties_are_refused() -> None:
     with pytest.raises(ValueError, match="2 parties"):
         party_folds(np.asarray([1, 2, 1]), num_folds=3)
+
+
+def test_folds_of_time_are_blocks_of_equal_size() -> None:
+    fold = time_folds(1_000, num_folds=3)
+    assert (np.diff(fold) >= 0).all()
+    assert set(np.bincount(fold).tolist()) <= {333, 334}
+
+
+def test_too_few_rows_for_folds_of_time_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 rows cannot fill 3 folds"):
+        time_folds(2, num_folds=3)
