@@ -55,7 +55,15 @@ class Finding:
         return {"row": self.row, "guard": self.guard, "passed": self.passed, "told": self.told}
 
 
-def check_future(name: str, model: OwnModel, data: EvaluationData, task: Task, *, seed: int = 0) -> Finding:
+def check_future(
+    name: str,
+    model: OwnModel,
+    data: EvaluationData,
+    task: Task,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Finding:
     """Scores of a fitted model on rows of a task against those when what comes after some moments is another one."""
     asked, last_of_moments = _asked_before_moments(task)
     before = scored(name, model, data.to_probe(asked))
@@ -63,7 +71,9 @@ def check_future(name: str, model: OwnModel, data: EvaluationData, task: Task, *
     if again.tobytes() != before.tobytes():
         told = "two scorings of the same rows differ, so nothing can be said: fix the seed of whatever is random"
         return Finding(row=name, guard=FUTURE, passed=False, told=told)
-    for number in np.searchsorted(asked, last_of_moments).tolist():
+    for place, number in enumerate(np.searchsorted(asked, last_of_moments).tolist()):
+        if progress is not None:
+            progress(f"moment {place + 1} of {len(last_of_moments)}", place / len(last_of_moments))
         t, earlier = int(asked[number]) + 1, asked[: number + 1]
         after = scored(name, model, altered(data, t, seed=seed).to_probe(asked))[: number + 1]
         changed = _changed(before[: number + 1], after, 0.0)

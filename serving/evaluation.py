@@ -244,9 +244,12 @@ def _fit_and_guard(
         return fitted, ()
     with log.stage("guards") as stage:
         for number, entry in enumerate(asked):
-            stage(entry.name, number / len(asked))
+
+            def told(moment: str, share: float, entry: Entry = entry, number: int = number) -> None:
+                stage(f"{entry.name}: {moment}", (number + share) / len(asked))
+
             row = fitted[entry.name]
-            findings.append(check_future(entry.name, row.model, row.data, opened.tasks.test))
+            findings.append(check_future(entry.name, row.model, row.data, opened.tasks.test, progress=told))
             findings.append(check_own_outcome(entry.name, row.model, row.data, opened.tasks.test))
         shuffled = shuffle_windows(windows, delay_days=opened.delay_days)
         findings += check_label_shuffle(asked, opened.snapshot, opened.data, shuffled, progress=stage)

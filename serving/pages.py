@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def write_pages(folder: Path, *names: str, **values: Any) -> None:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        environment.filters["code"] = _code_span
         write_atomically(folder / name, environment.get_template(f"{name}.j2").render(**values).encode())
 
 
@@ -41,6 +43,15 @@ def _for_markdown(value: Any) -> Any:
     for mark in "\\`*[|":
         value = value.replace(mark, "\\" + mark)
     return value.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+
+
+def _code_span(value: object) -> Markup:
+    """Text as a code span of Markdown, in which nothing has to be escaped: its fence is longer than any run of
+    backticks within (CommonMark 0.31, section 6.1)."""
+    text = str(value).replace("\n", " ")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return Markup(f"{fence}{space}{text}{space}{fence}")
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:

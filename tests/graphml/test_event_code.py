@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphml.context import GraphContext
-from graphml.event_code import NUM_PARTY_COLUMNS, EventCode, EventToken
+from graphml.event_code import NUM_PAIR_COLUMNS, NUM_PARTY_COLUMNS, EventCode, EventToken
 from graphml.growing import GrowingContext
 from tests.graphml.cases import labels, random_graph
 
@@ -69,6 +69,32 @@ def test_a_token_s_labels_are_those_known_at_its_own_time(context: GraphContext,
         num = min(4, sum(source in graph.entity[at] for at in range(position)))
         assert rate == pytest.approx(np.mean(known) if known else 0.0)
         assert share == pytest.approx(len(known) / max(num, 1))
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_pair_history_tells_whom_a_party_was_with_and_when(context: GraphContext, token: EventToken, role: int) -> None:
+    graph, width = context.graph, token.code.width
+    start = width + role * (width + NUM_PARTY_COLUMNS + NUM_PAIR_COLUMNS) + width + NUM_PARTY_COLUMNS
+    met = 0
+    for position in range(100, 300):
+        party, partner = graph.entity[position, role], graph.entity[position, 1 - role]
+        earlier = [at for at in range(position) if party in graph.entity[at]][-4:]
+        ends = [graph.entity[at, 1 if graph.entity[at, 0] == party else 0] for at in earlier]
+        hours = [max(0, graph.event_time[position] - graph.event_time[at]) / 3.6e9 for at in earlier]
+        same = ends.count(partner)
+        met += same > 0
+        expected = [len(set(ends)), same, 0, np.log1p(np.mean(hours)) / 5, np.log1p(hours[-1]) / 5]
+        expected[:3] = [expected[0] / len(ends), same / len(ends), float(same == 0)]
+        assert context.inputs(token)[position, start : start + NUM_PAIR_COLUMNS] == pytest.approx(expected, abs=1e-6)
+    assert 0 < met < 200
+
+
+def test_a_token_without_pair_history_lacks_its_columns(context: GraphContext, token: EventToken) -> None:
+    without = replace(token, pair_history=False)
+    assert token.width - without.width == token.num_roles * NUM_PAIR_COLUMNS
+    assert (
+        context.inputs(without)[:, : token.code.width].tolist() == context.inputs(token)[:, : token.code.width].tolist()
+    )
 
 
 def test_what_comes_later_changes_no_token(context: GraphContext, token: EventToken) -> None:
