@@ -3,7 +3,8 @@ out-of-fold logit of a graph network on raw events.
 
 A bank is judged as `model train` would, with four weeks to test: the natural base rate, outcomes known in time. Trees
 and network are combined by a logistic regression on the logits of both for training rows, each by models of other times
-(Ting and Witten, Issues in Stacked Generalization, 1999). Seeds of banks were used for nothing else.
+(Ting and Witten, Issues in Stacked Generalization, 1999). Nothing was chosen on the seeds
+of `graph_value`, but two of them were seen in an earlier form (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _grown(
         chosen = Chosen.of(part)
         return tree_logits(inputs[rows][chosen.rows], part.is_fraud[chosen.rows], wanted, setting, chosen.weight)
 
-    out_of_fold = np.empty(len(train))
+    of_others = np.empty(len(train))
     for number in range(NUM_FOLDS):
-        out_of_fold[fold == number] = margins(np.flatnonzero(fold != number), inputs[fold == number])
-    return margins(np.arange(len(train)), asked), out_of_fold
+        of_others[fold == number] = margins(np.flatnonzero(fold != number), inputs[fold == number])
+    return margins(np.arange(len(train)), asked), of_others

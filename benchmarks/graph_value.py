@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -96,12 +97,11 @@ def main() -> int:
         results = Results(folder=kept, kept_only=arguments.kept_only)
         accounts = Accounts.read(folder)
         if not arguments.kept_only:
-            fits = [
-                partial(judge_bank, results, seed=seed, rows=banks["rows"], epochs=banks["epochs"], setting=TREES)
-                for seed in banks["seeds"]
-            ]
-            fits += [partial(fit_split, results, accounts, split, epochs) for split in range(num_splits)]
-            run_all(fits, workers=arguments.workers)
+            sizes = {"rows": banks["rows"], "epochs": banks["epochs"], "setting": TREES}
+            fits = {f"bank {seed}": partial(judge_bank, results, seed=seed, **sizes) for seed in banks["seeds"]}
+            fits |= {f"split {at}": partial(fit_split, results, accounts, at, epochs) for at in range(num_splits)}
+            print(f"{len(fits)} fits, {arguments.workers} at once; a full bank takes about 25 minutes", flush=True)
+            run_all([partial(_told, *item) for item in fits.items()], workers=arguments.workers)
         with reported_missing(report, "AMLSim accounts"):
             run(report, accounts, results, epochs, num_splits)
         with reported_missing(report, "simulated banks"):
@@ -146,6 +146,12 @@ def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_s
         print(f"split {split}: " + ", ".join(f"{name} {_ap(splits[-1], name):.4f}" for name in scores), flush=True)
     _report(report, splits)
     _report_traces(report, splits, leaves_trace)
+
+
+def _told(name: str, fit: Callable[[], object]) -> None:
+    begin = time.monotonic()
+    fit()
+    print(f"{name}: fitted in {(time.monotonic() - begin) / 60:.1f} min", flush=True)
 
 
 def fit_split(results: Results, accounts: Accounts, split: int, epochs: int) -> dict[str, Doubles]:
