@@ -41,7 +41,7 @@ def mean_differences(
         return means[first] - means[second]
 
     blocks = party_blocks(np.concatenate([window.parties for window in windows]))
-    return dict(zip(pairs, intervals(differences, blocks, num=num), strict=True))
+    return dict(zip(pairs, intervals(differences, blocks, num=num, lowest=-1.0), strict=True))
 
 
 def mean_difference(windows: Sequence[Judged], first: str, second: str) -> Interval:

@@ -92,19 +92,22 @@ def stopwatch() -> Iterator[Callable[[], float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """Bounds that a value must keep; a bound that is None is open."""
+    """Bounds that a value must keep, `above` strictly; a bound that is None is open."""
 
     at_least: float | None = None
     at_most: float | None = None
+    above: float | None = None
 
     def met(self, value: float) -> bool:
         """Whether `value` keeps both bounds; NaN keeps none."""
-        above = self.at_least is None or value >= self.at_least
+        enough = self.at_least is None or value >= self.at_least
         below = self.at_most is None or value <= self.at_most
-        return above and below and value == value
+        above = self.above is None or value > self.above
+        return enough and below and above and value == value
 
     def __str__(self) -> str:
         parts = [] if self.at_least is None else [f">= {self.at_least:g}"]
+        parts += [] if self.above is None else [f"> {self.above:g}"]
         return ", ".join(parts if self.at_most is None else [*parts, f"<= {self.at_most:g}"])
 
 
@@ -123,10 +126,18 @@ class Report:
         """Add a measured value, with the ends of its interval when it has one."""
         self.rows.append({"name": name, "value": float(value), "unit": unit, "low": low, "high": high})
 
-    def ratio(self, name: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    def ratio(
+        self,
+        name: str,
+        value: float,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        above: float | None = None,
+    ) -> None:
         """Add a claim: a ratio to a peer or any value with a goal; without a bound it is only reported."""
-        bounded = at_least is not None or at_most is not None
-        goal = Goal(at_least=at_least, at_most=at_most) if bounded else None
+        bounded = any(bound is not None for bound in (at_least, at_most, above))
+        goal = Goal(at_least=at_least, at_most=at_most, above=above) if bounded else None
         met = goal.met(float(value)) if goal else None
         self.ratios.append(
             {"name": name, "value": float(value), "goal": asdict(goal) if goal else None, "met": met, "text": str(goal)}

@@ -256,7 +256,12 @@ def party_blocks(parties: Ints) -> Ints:
 
 
 def intervals(
-    statistic: Callable[[Doubles | None], Doubles], blocks: Ints, *, num: int = 300, seed: int = 0
+    statistic: Callable[[Doubles | None], Doubles],
+    blocks: Ints,
+    *,
+    num: int = 300,
+    seed: int = 0,
+    lowest: float | Doubles = 0.0,
 ) -> tuple[Interval, ...]:
     """95 % intervals of a statistic (M,) of row weights (n,), when whole blocks are drawn with replacement.
 
@@ -264,7 +269,8 @@ def intervals(
     (n, K) for several ways to cut rows into blocks (by payer, by payee). One way: percentiles. Several: each way is
     drawn, and single rows are; what a way's end lies further from the value than that of single rows is added up over
     the ways, in squares (as variances of clusters in several ways are: Cameron, Gelbach and Miller 2011, where the
-    part that ways share is counted once). A draw that leaves a statistic NaN is left out.
+    part that ways share is counted once), but never beyond what the statistic can be: `lowest` (() or (M,)), 0 for a
+    share and -1 for a difference of two, to 1. A draw that leaves a statistic NaN is left out.
     """
     value = statistic(None)
     ways = blocks.reshape(len(blocks), -1).T
@@ -279,7 +285,7 @@ def intervals(
         signs = np.asarray([[-1.0], [1.0]])
         of_rows = np.maximum(signs * (ends(np.arange(len(blocks))) - value), 0) ** 2
         beyond = [np.maximum(np.maximum(signs * (ends(way) - value), 0) ** 2 - of_rows, 0) for way in ways]
-        low, high = value + signs * np.sqrt(of_rows + np.sum(beyond, axis=0))
+        low, high = np.clip(value + signs * np.sqrt(of_rows + np.sum(beyond, axis=0)), lowest, 1.0)
     return tuple(Interval(*map(float, each)) for each in zip(value, low, high, strict=True))
 
 
@@ -296,7 +302,7 @@ def paired_difference(
     def difference(weight: Doubles | None) -> Doubles:
         return np.asarray([statistic(first, weight) - statistic(second, weight)])
 
-    return intervals(difference, blocks, num=num, seed=seed)[0]
+    return intervals(difference, blocks, num=num, seed=seed, lowest=-1.0)[0]
 
 
 def mean_interval(values: tuple[float, ...], *, num: int = 500, seed: int = 0) -> Interval:

@@ -10,15 +10,17 @@ would run yourself. Whatever such a file raises, `SystemExit` too, becomes one e
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -121,14 +123,15 @@ def load_own_model(text: str) -> Entry:
     if not isinstance(kind, type) or missing:
         what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
         raise UsageError(f"{path} has {what} {name}.", remedy="A model is a class with fit(view) and score(view).")
-    maker: Callable[..., Any] = kind
     with _told(name, "__init__", path):
         takes_seed = "seed" in inspect.signature(kind).parameters
 
     def make(*, seed: int, **setting: Any) -> OwnModel:
+        module = _module(path)  # its own for each fit: no model finds what another one left in a class
+        maker: Callable[..., Any] = getattr(module, name)
         with _told(name, "__init__", path):
             model = cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
-        return _Guarded(name=name, model=model, path=path)
+        return _Guarded(name=name, model=model, path=path, module=module)
 
     digest = hashlib.sha256(content + name.encode()).hexdigest()
     return Entry(name=name, make=make, fingerprint=digest, space=_space(kind, path), is_own=True)
@@ -136,19 +139,75 @@ def load_own_model(text: str) -> Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class _Guarded:
-    """A user's model; what it raises is told as `OwnModelFailed`."""
+    """A user's model; what it raises is told as `OwnModelFailed`. Each scoring starts from what `fit` left: whatever a
+    scoring keeps, in the model, its class or its file, the next one does not find."""
 
     name: str
     model: OwnModel
     path: Path
+    module: ModuleType
 
     def fit(self, view: DataView) -> None:
         with _told(self.name, "fit", self.path):
             self.model.fit(view)
 
     def score(self, view: DataView) -> Any:
-        with _told(self.name, "score", self.path):
-            return np.asarray(self.model.score(view))
+        with _told(self.name, "score", self.path), _put_back(self.module):
+            return np.asarray(self._copied().score(view))
+
+    def _copied(self) -> OwnModel:
+        try:
+            return copy.deepcopy(self.model)
+        except Exception as error:
+            raise OwnModelFailed(
+                f"{self.name}: the fitted model cannot be copied: {type(error).__name__}: {_text(error)}.",
+                remedy="Each scoring is done by a copy, so that none finds what another one kept: keep no locks, open "
+                "files or generators in the model.",
+            ) from error
+
+
+@contextmanager
+def _put_back(module: ModuleType) -> Iterator[None]:
+    """Data of the module and of the classes that it defines are afterwards what they were before, but for what cannot
+    be copied."""
+    classes = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    held = [(holder, _copies(holder)) for holder in (module, *classes)]
+    try:
+        yield
+    finally:
+        for holder, before in held:
+            for name in [name for name in _data(holder) if name not in before.names]:
+                delattr(holder, name)
+            for name, value in before.values.items():
+                setattr(holder, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Copies:
+    """Names of all data of a module or class, and copies of those that can be copied."""
+
+    names: frozenset[str]
+    values: Mapping[str, Any]
+
+
+def _copies(holder: ModuleType | type) -> _Copies:
+    found, values = _data(holder), {}
+    for name, value in found.items():
+        with suppress(Exception):
+            values[name] = copy.deepcopy(value)
+    return _Copies(names=frozenset(found), values=values)
+
+
+def _data(holder: ModuleType | type) -> dict[str, Any]:
+    """By name, what is neither code nor a module."""
+    return {
+        name: value
+        for name, value in vars(holder).items()
+        if not name.startswith("__")
+        and not isinstance(value, (ModuleType, type, staticmethod, classmethod))
+        and not hasattr(value, "__get__")
+        and not callable(value)
+    }
 
 
 @contextmanager

@@ -25,7 +25,7 @@ SCORE = "score"
 
 @dataclass(frozen=True, kw_only=True)
 class OwnScores:
-    """Scores (n,) of the test window and, where the file has all of it, (m,) of the validation window.
+    """Scores (n,) of the test window and, where the file has it, (m,) of the validation window.
 
     `num_ignored` rows of the file are of neither.
     """
@@ -54,21 +54,21 @@ def read_own_scores(path: Path, judged: Judged) -> OwnScores:
         raise DataContractError(f"{path.name} has {twice} twice.", remedy="Give each transaction one score.")
     values = scores.to_numpy(zero_copy_only=False)
     known = sum(name in places for name in (*judged.validation_ids, *judged.test_ids))
-    has_validation = all(name in places for name in judged.validation_ids)
+    has_validation = any(name in places for name in judged.validation_ids)
     return OwnScores(
-        test=_of(path, judged.test_ids, places, values),
-        validation=_of(path, judged.validation_ids, places, values) if has_validation else None,
+        test=_of(path, "test", judged.test_ids, places, values),
+        validation=_of(path, "validation", judged.validation_ids, places, values) if has_validation else None,
         num_ignored=len(ids) - known,
     )
 
 
-def _of(path: Path, wanted: Sequence[str], places: dict[str, int], values: Doubles) -> Doubles:
+def _of(path: Path, window: str, wanted: Sequence[str], places: dict[str, int], values: Doubles) -> Doubles:
     missing = [name for name in wanted if name not in places]
     if missing:
         raise DataContractError(
-            f"{path.name} has no score for {len(missing):,} of the {len(wanted):,} judged transactions of the test "
-            f"window, {missing[0]} among them.",
-            remedy="Score all of them: `ringfence model judged` writes their ids.",
+            f"{path.name} has no score for {len(missing):,} of the {len(wanted):,} judged transactions of the "
+            f"{window} window, {missing[0]} among them.",
+            remedy="Score all of them: `ringfence model judged` writes their ids. Of validation, all or none.",
         )
     return values[[places[name] for name in wanted]]
 
@@ -96,7 +96,13 @@ def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
         scores = table.column(SCORE).cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataContractError(f"{path.name}: `score` holds no numbers: {error}", remedy="Give numbers.") from error
-    return table.column(name).cast(pa.string()).combine_chunks(), scores.combine_chunks()
+    try:
+        ids = table.column(name).cast(pa.string()).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataContractError(f"{path.name}: `{name}` holds no ids: {error}", remedy="Give texts.") from error
+    if (absent := pc.index(ids.is_null(), True).as_py()) >= 0:
+        raise DataContractError(f"{path.name}, row {absent + 1}: `{name}` is empty.", remedy="Give each score its id.")
+    return ids, scores.combine_chunks()
 
 
 def _is_usable(scores: pa.Array) -> pa.Array:

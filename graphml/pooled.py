@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphml.calibration import Calibration
+from graphml.comparison import SUSPECT_AUC
 from graphml.evaluation import (
     Doubles,
     Interval,
@@ -58,6 +59,7 @@ class PooledRow:
     value_recall_at_budget: Spread
     calibration_error: float | None
     cpu_minutes: float
+    is_suspect: bool
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -89,7 +91,8 @@ def pool(
         return np.concatenate([precision, precision - precision[0], recalls])
 
     blocks = party_blocks(np.concatenate([window.parties for window in windows]))
-    told, rows = intervals(measures, blocks, num=num), len(order)
+    rows = len(order)
+    told = intervals(measures, blocks, num=num, lowest=np.repeat([0.0, -1.0, 0.0], rows))
     found = []
     for name, of_seeds in results.items():
         own, at = rankings[name], order.index(name)
@@ -107,6 +110,7 @@ def pool(
                 **_spreads(windows, of_seeds, own, alert_budget),
                 calibration_error=_mean_of(errors),
                 cpu_minutes=sum(one.cpu_seconds for seed in of_seeds for one in seed) / 60,
+                is_suspect=max(ranking.roc_auc() for seed in own for ranking in seed) >= SUSPECT_AUC,
             )
         )
     return tuple(found)

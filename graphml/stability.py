@@ -19,6 +19,8 @@ _FORGIVEN_AFTER = 100
 _SPIKE = 10.0
 _WARM_UP = 20
 _DECAY = 0.95
+#: Times the usual loss that are a spike even among the first steps, which would else pass for what is usual.
+_ABSURD = 100.0
 
 
 @dataclass(kw_only=True)
@@ -40,7 +42,9 @@ class Stability:
         """
         is_finite = math.isfinite(loss) and math.isfinite(gradient_norm)
         bound = _SPIKE * max(self.usual_loss, self.first_loss)
-        is_spike = self.num_sound >= _WARM_UP and loss > bound
+        if self.num_sound < _WARM_UP:  # too early to know what is usual, but not to know what is absurd
+            bound = _ABSURD * self.usual_loss if self.usual_loss > 0 else math.inf
+        is_spike = loss > bound
         if is_finite and not is_spike:
             self._learn(loss)
             return True

@@ -134,6 +134,11 @@ def _arrays(path: Path) -> Mapping[str, Array]:
             f"{path.name} has no {', '.join(missing)}; it has {', '.join(sorted(arrays)) or 'nothing'}.",
             remedy=f"It needs x, edge_index and y; of {', '.join(MASKS)} all three or none.",
         )
+    if meant := sorted({name.removesuffix("s") for name in MASKS} & arrays.keys()):
+        raise DataContractError(
+            f"{path.name} has {meant[0]}, one split as other libraries write it.",
+            remedy=f"Give it as {meant[0]}s of shape (1, N): numpy.savez(…, {meant[0]}s=mask[None]), or leave it out.",
+        )
     return arrays
 
 

@@ -67,6 +67,8 @@ def notes(found: Evaluation) -> list[str]:
         f"{item.row} did not pass the guard “{item.guard}”: {item.told}." for item in found.guards if not item.passed
     ]
     told += [f"{name} {SUSPECT}" for name in comparison.suspects]
+    if found.folds is not None:
+        told += [f"{row.name}, in a fold, {SUSPECT}" for row in found.folds.rows if row.is_suspect]
     for name, scores in found.own.items():
         if scores.validation is None:
             told.append(f"{name} has no scores for the validation window, so its calibration is not judged.")

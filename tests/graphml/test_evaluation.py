@@ -213,3 +213,16 @@ def test_one_outcome_alone_cannot_be_ranked(is_fraud: np.ndarray) -> None:
 def test_nan_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="1 scores are NaN"):
         Ranking(FRAUD, np.asarray([1.0, np.nan, 1.0, 1.0, 1.0]))
+
+
+def test_no_end_lies_beyond_what_a_statistic_can_be() -> None:
+    rng = np.random.default_rng(0)
+    is_fraud = np.arange(300) % 75 == 0
+    good = Ranking(is_fraud, is_fraud + 0.1 * rng.random(300))
+    poor, parties = Ranking(is_fraud, rng.random(300)), rng.integers(0, 6, (300, 3))
+    blocks = party_blocks(parties)
+    for ranking in (good, poor):
+        found = block_bootstrap(ranking, Ranking.average_precision, blocks, num=100)
+        assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    gap = paired_difference(poor, good, Ranking.average_precision, blocks, num=100)
+    assert -1.0 <= gap.low <= gap.value < 0.0  # a difference may be below 0

@@ -186,3 +186,42 @@ def test_scores_that_rank_nothing_are_refused(view: DataView, given: object, tol
 
     with pytest.raises(BadScores, match=told):
         scored("Bad", Bad(), view)
+
+
+@pytest.mark.parametrize("where", ["self.kept", "Memo.kept", "KEPT"])
+def test_what_a_scoring_keeps_is_not_found_by_the_next_one(tmp_path: Path, view: DataView, where: str) -> None:
+    path = tmp_path / "memo.py"
+    path.write_text(
+        "KEPT = {}\n"
+        "class Memo:\n"
+        "    kept = {}\n"
+        "    def __init__(self): self.kept = self.kept if 'self' not in WHERE else {}\n"
+        "    def fit(self, view): Memo.fitted = getattr(Memo, 'fitted', 0) + 1\n"
+        "    def score(self, view):\n"
+        f"        kept = {where}\n"
+        "        kept[len(kept)] = 1\n"
+        "        return view.positions * 0 + len(kept) + 10 * Memo.fitted\n"
+        f"WHERE = {where!r}\n"
+    )
+    entry = load_own_model(f"{path}:Memo")
+    model = entry.model(0)
+    model.fit(view)
+    found = [scored("Memo", model, view).tolist() for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    other = entry.model(0)
+    other.fit(view)  # nor what an earlier fit left in the class
+    assert scored("Memo", other, view).tolist() == found[0]
+
+
+def test_a_model_that_cannot_be_copied_is_told(tmp_path: Path, view: DataView) -> None:
+    path = tmp_path / "locked.py"
+    path.write_text(
+        "import threading\n"
+        "class Locked:\n"
+        "    def fit(self, view): self.lock = threading.Lock()\n"
+        "    def score(self, view): return view.positions\n"
+    )
+    model = load_own_model(f"{path}:Locked").model(0)
+    model.fit(view)
+    with pytest.raises(OwnModelFailed, match="copied"):
+        scored("Locked", model, view)

@@ -181,3 +181,21 @@ def test_a_file_that_is_no_table_of_scores_is_refused(judged: Judged, tmp_path: 
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataContractError, match="cannot be read"):
         read_own_scores(tmp_path / "broken.parquet", judged)
+
+
+def test_a_part_of_the_validation_window_is_refused(judged: Judged, tmp_path: Path) -> None:
+    ids = [*judged.validation_ids[5:], *judged.test_ids]
+    path = tmp_path / "part.csv"
+    csv.write_csv(pa.table({"id": ids, "score": np.arange(len(ids), dtype=float)}), path)
+    with pytest.raises(DataContractError, match=f"for 5 of the {NUM} judged transactions of the validation window, v0"):
+        read_own_scores(path, judged)
+
+
+def test_ids_that_are_lists_or_empty_are_refused(judged: Judged, tmp_path: Path) -> None:
+    path = tmp_path / "ids.parquet"
+    pq.write_table(pa.table({"id": pa.array([["a"], ["b"]]), "score": [1.0, 2.0]}), path)
+    with pytest.raises(DataContractError, match="`id` holds no ids"):
+        read_own_scores(path, judged)
+    pq.write_table(pa.table({"id": ["a", None], "score": [1.0, 2.0]}), path)
+    with pytest.raises(DataContractError, match="row 2: `id` is empty"):
+        read_own_scores(path, judged)

@@ -129,3 +129,8 @@ def test_what_is_no_npz_is_told(tmp_path: Path) -> None:
         whole.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
         with contextlib.suppress(DataContractError):
             read_static_graph(whole)
+
+
+def test_masks_under_the_names_of_other_libraries_are_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(DataContractError, match=r"has train_mask, one split(.|\n)*train_masks=mask\[None\]"):
+        graph(tmp_path, train_mask=np.ones(NUM, bool))

@@ -137,6 +137,14 @@ def test_hard_batches_of_a_network_that_knows_its_rows_are_no_spikes() -> None:
     assert not stability.is_sound(8.0, 1.0, step=320)  # ten times worse
 
 
+def test_an_absurd_loss_among_the_first_steps_is_skipped_and_moves_no_bound() -> None:
+    stability = Stability()
+    assert all(stability.is_sound(0.7, 1.0, step=step) for step in range(19))
+    assert not stability.is_sound(1e6, 1e9, step=19)
+    assert all(stability.is_sound(0.7, 1.0, step=20 + step) for step in range(5))
+    assert not stability.is_sound(8.0, 1.0, step=30)
+
+
 def test_a_run_that_diverges_ends_with_what_to_do() -> None:
     with pytest.raises(UnstableTraining, match="Lower the learning rate"):
         fit(ToyLearner(), replace(CONFIG, epochs=20, learning_rate=1000.0))
