@@ -171,7 +171,8 @@ def _put_back(module: ModuleType) -> Iterator[None]:
     """Data of the module and of the classes that it defines are afterwards what they were before, but for what cannot
     be copied."""
     classes = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
-    held = [(holder, _copies(holder)) for holder in (module, *classes)]
+    holders: list[ModuleType | type] = [module, *classes]
+    held = [(holder, _copies(holder)) for holder in holders]
     try:
         yield
     finally:

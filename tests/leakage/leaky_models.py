@@ -1,4 +1,4 @@
-"""Three models that leak in ways that are seen in the wild, each a plug-in for `model evaluate --model-file`."""
+"""Models that leak in ways that are seen in the wild, each a plug-in for `model evaluate --model-file`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,20 @@ class OutcomeAtTheEnd(_Linear):
     def inputs(self, view: DataView) -> np.ndarray:
         """The amount, and the label of the row itself."""
         return np.column_stack([super().inputs(view), labels_at_the_end(view)[view.positions]])
+
+
+class Remembered(_Linear):
+    """Reads the row's own outcome once and remembers it in the class, as a cache of features would."""
+
+    outcomes: dict[int, float] = {}  # noqa: RUF012
+
+    def inputs(self, view: DataView) -> np.ndarray:
+        """The amount, and the outcome that was there when the row was first asked for."""
+        now = labels_at_the_end(view)
+        for position in view.positions.tolist():
+            self.outcomes.setdefault(position, now[position])
+        remembered = [self.outcomes[position] for position in view.positions.tolist()]
+        return np.column_stack([super().inputs(view), remembered])
 
 
 class EncodedOverAll(_Linear):

@@ -64,6 +64,7 @@ def own(name: str) -> Entry:
 
 CAUGHT = {
     "OutcomeAtTheEnd": {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE},
+    "Remembered": {FUTURE, OWN_OUTCOME, LABEL_SHUFFLE},
     "EncodedOverAll": {FUTURE, OWN_OUTCOME},  # a party's many rows hide its own from the shuffle here; see below
     "AgainstAllOfTheParty": {FUTURE},
     "Honest": set(),
