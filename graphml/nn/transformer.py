@@ -106,11 +106,18 @@ class BandedAttention(nn.Module):
         """(…, Q, H), (…, K, H) twice, (…, Q, K) twice -> (…, Q, H)."""
         slope_K11 = self.log_slope_K.exp()[:, None, None]
         bias = (-slope_K11 * torch.log1p(gap)[:, None]).masked_fill(~allowed[:, None], -torch.inf)
-        heads = [part.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)]
         found = scaled_dot_product_attention(
-            *heads, attn_mask=bias.to(query.dtype), dropout_p=self.dropout if self.training else 0.0
+            self._heads(query),
+            self._heads(key),
+            self._heads(value),
+            attn_mask=bias.to(query.dtype),
+            dropout_p=self.dropout if self.training else 0.0,
         )
         return found.transpose(1, 2).flatten(2)
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, Q, H) -> (…, K, Q, C)."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
 
 class SwiGLU(nn.Module):
@@ -190,6 +197,7 @@ class EventTransformer(nn.Module):
         gap_B1W = gap_hours(time_B[:, None], time)
         kept: list[KeysAndValues] = []
         for block, before in zip(self.blocks, cache.blocks, strict=True):
+            assert isinstance(block, TransformerBlock)
             x_BH, after = block.step(x_BH, before, filled[:, None], gap_B1W)
             kept.append(after)
         return self.norm(x_BH), Cache(blocks=tuple(kept), time=time[:, 1:], filled=filled[:, 1:])
