@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphml.graph import Cuts, Ints, SmallInts, TransactionGraph
 from ingestion.compiled import jit
@@ -46,7 +47,7 @@ class EventLog:
     def of(cls, graph: TransactionGraph, *, labels: bool = True) -> EventLog:
         """The log of all parties of a graph; without `labels`, their transactions alone."""
         owner = np.repeat(np.arange(graph.num_entities), np.diff(_bounds(graph)))
-        parts = {
+        parts: dict[str, np.ndarray] = {
             "owner": owner,
             "transaction": graph.incident,
             "kind": np.full(len(owner), TRANSACTION, np.int8),
@@ -67,29 +68,31 @@ class EventLog:
         )
 
     def before(self, entity: Ints, cuts: Cuts) -> Ints:
-        """Slot (D,) behind the last event of each `entity` (D,) that its cut (D,) sees; an absent entity's (-1) is 0."""
+        """Slots (D,) behind the last event of each `entity` (D,) that its cut (D,) sees; 0 for -1, an absent one."""
         return _behind(self.starts, self.place, self.kind, self.time, entity, cuts.position, cuts.label_time)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedEvents:
-    """Windows of nodes side by side, overlapping ones once: `slot` (L,) of the log, `sequence` (L,) number of its
-    window, `index` (D,) where each node's last event lies among the L (-1 for a node without any)."""
+    """Windows of nodes side by side, overlapping ones once: `slot` (L,) of the log, or E + d for node d's own event
+    that the log does not hold; `sequence` (L,) number of its window; `last` (D,) where each node's own event lies."""
 
     slot: Ints
     sequence: Ints
-    index: Ints
+    last: Ints
 
 
-def pack(starts: Ints, entity: Ints, behind: Ints, num_events: int) -> PackedEvents:
-    """The last `num_events` events before the slots `behind` (D,) of each entity (D,).
+def pack(starts: Ints, entity: Ints, behind: Ints, num_events: int, *, stored: NDArray[np.bool_]) -> PackedEvents:
+    """The own event of each node (D,) and the `num_events` - 1 before it in the log of its `entity` (D,), which end
+    before the slot `behind` (D,).
 
-    Windows of one entity that overlap or touch become one, in which each node still finds all its events: whoever
-    computes states with a receptive field of `num_events` gets the same as from each window alone.
+    Where `stored` (D,), the own event is that slot; windows of one entity that overlap or touch then become one, in
+    which each node still finds all its events: whoever computes states with a receptive field of `num_events` gets
+    the same as from each window alone. An own event that the log does not hold has its window to itself.
     """
-    first = np.where(entity >= 0, starts[np.maximum(entity, 0)], behind)
-    slot, sequence, index = _packed(np.argsort(behind, kind="stable"), first, behind, num_events)
-    return PackedEvents(slot=slot, sequence=sequence, index=index)
+    order = np.lexsort((behind, ~stored))
+    slot, sequence, last = _packed(order, starts[entity], behind, num_events, stored, starts[-1])
+    return PackedEvents(slot=slot, sequence=sequence, last=last)
 
 
 def _bounds(graph: TransactionGraph) -> Ints:
@@ -140,29 +143,30 @@ def _behind(
 
 
 @jit
-def _packed(order: Ints, first: Ints, behind: Ints, num_events: int) -> tuple[Ints, Ints, Ints]:
-    """Nodes in the `order` of their last slot; `first` (D,) is the first slot of each node's entity."""
-    total, last, lowest = 0, np.int64(-1), np.int64(-1)
+def _packed(
+    order: Ints, first: Ints, behind: Ints, num_events: int, stored: NDArray[np.bool_], num_log: int
+) -> tuple[Ints, Ints, Ints]:
+    """Nodes in this `order`, stored ones first; `first` (D,) is the first slot of each node's entity."""
+    num = order.shape[0]
+    begins, joins = np.zeros(num, np.int64), np.zeros(num, np.bool_)
+    total, end, lowest = 0, -1, -1
     for node in order:
-        begin = max(first[node], behind[node] - num_events)
-        if behind[node] > begin:
-            begin = max(begin, last) if first[node] == lowest else begin
-            total += behind[node] - begin
-            last, lowest = behind[node], first[node]
-    slot = np.empty(total, np.int64)
-    sequence = np.empty(total, np.int64)
-    index = np.full(first.shape[0], -1, np.int64)
-    at, number, last, lowest = 0, -1, np.int64(-1), np.int64(-1)
+        begins[node] = max(first[node], behind[node] - num_events + 1)
+        if stored[node]:
+            joins[node] = first[node] == lowest and begins[node] <= end
+            if joins[node]:
+                begins[node] = end
+            end, lowest = behind[node] + 1, first[node]
+        total += behind[node] + 1 - begins[node]
+    slot, sequence = np.empty(total, np.int64), np.empty(total, np.int64)
+    last = np.empty(num, np.int64)
+    at, number = 0, -1
     for node in order:
-        begin = max(first[node], behind[node] - num_events)
-        if behind[node] > begin:
-            if first[node] == lowest and begin <= last:
-                begin = last
-            else:
-                number += 1
-            for taken in range(begin, behind[node]):
-                slot[at], sequence[at] = taken, number
-                at += 1
-            last, lowest = behind[node], first[node]
-            index[node] = at - 1
-    return slot, sequence, index
+        if not joins[node]:
+            number += 1
+        for taken in range(begins[node], behind[node] + 1):
+            slot[at] = taken if stored[node] or taken < behind[node] else num_log + node
+            sequence[at] = number
+            at += 1
+        last[node] = at - 1
+    return slot, sequence, last

@@ -89,26 +89,27 @@ def test_without_labels_a_log_is_the_transactions() -> None:
 @given(seed=st.integers(0, 10_000), num_events=st.integers(1, 6))
 def test_each_node_finds_its_whole_window_in_one_packed_sequence(seed: int, num_events: int) -> None:
     rng = np.random.default_rng(seed)
-    starts = np.concatenate([[0], np.cumsum(rng.integers(0, 12, 6))])
-    entity = rng.integers(-1, 6, 9)
-    behind = np.asarray([0 if v < 0 else rng.integers(starts[v], starts[v + 1] + 1) for v in entity])
-    packed = pack(starts, entity, behind, num_events)
-    assert len(np.unique(packed.slot)) == len(packed.slot)  # overlapping windows are held once
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 12, 6))])
+    entity, stored = rng.integers(0, 6, 9), rng.random(9) < 0.7
+    behind = np.asarray([rng.integers(starts[v], starts[v + 1] + (not s)) for v, s in zip(entity, stored, strict=True)])
+    packed = pack(starts, entity, behind, num_events, stored=stored)
     wanted: set[int] = set()
     for node, (v, end) in enumerate(zip(entity, behind, strict=True)):
-        window = list(range(max(starts[v], end - num_events), end)) if v >= 0 else []
-        wanted |= set(window)
-        if not window:
-            assert packed.index[node] == -1
-            continue
-        at = packed.index[node]
-        span = slice(at - len(window) + 1, at + 1)
+        own = end if stored[node] else starts[-1] + node
+        window = [*range(max(starts[v], end - num_events + 1), end), own]
+        span = slice(packed.last[node] - len(window) + 1, packed.last[node] + 1)
         assert packed.slot[span].tolist() == window
         assert len(np.unique(packed.sequence[span])) == 1
-    assert set(packed.slot.tolist()) == wanted
-    of_entity = np.searchsorted(starts, packed.slot, side="right")
-    for number in np.unique(packed.sequence):
-        assert len(np.unique(of_entity[packed.sequence == number])) == 1  # no sequence holds two parties
+        if stored[node]:
+            wanted |= set(window)
+        else:
+            number = packed.sequence[packed.last[node]]
+            assert packed.slot[packed.sequence == number].tolist() == window  # it has its window to itself
+    held = np.isin(packed.sequence, packed.sequence[packed.last[stored]])
+    assert sorted(packed.slot[held].tolist()) == sorted(wanted)  # overlapping windows are held once
+    of_entity = np.searchsorted(starts, packed.slot[held], side="right")
+    for number in np.unique(packed.sequence[held]):
+        assert len(np.unique(of_entity[packed.sequence[held] == number])) == 1  # no sequence holds two parties
 
 
 def test_plain_python_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +118,11 @@ def test_plain_python_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     positions = np.arange(len(graph))
     entity = graph.entity[positions, 0]
     found = log.before(entity, graph.cuts(positions))
-    packed = pack(log.starts, entity, found, 3)
+    stored = positions % 3 > 0
+    packed = pack(log.starts, entity, found, 3, stored=stored)
     for name in ("_behind", "_packed"):
         monkeypatch.setattr(event_log, name, getattr(event_log, name).py_func)
     assert log.before(entity, graph.cuts(positions)).tolist() == found.tolist()
-    plain = pack(log.starts, entity, found, 3)
-    for name in ("slot", "sequence", "index"):
+    plain = pack(log.starts, entity, found, 3, stored=stored)
+    for name in ("slot", "sequence", "last"):
         assert getattr(plain, name).tolist() == getattr(packed, name).tolist()
