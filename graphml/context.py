@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from graphml.event_log import EventLog
 from graphml.graph import Floats, Seeds, TransactionGraph
 from graphml.torch_first import torch
 from ingestion.snapshot import Snapshot
@@ -41,6 +42,13 @@ class GraphContext:
         self.graph = source if isinstance(source, TransactionGraph) else TransactionGraph.from_snapshot(source)
         self._encoded: dict[RowEncoder, Floats] = {}
         self._on_device: dict[tuple[RowEncoder, torch.device], torch.Tensor] = {}
+        self._events: EventLog | None = None
+
+    def events(self) -> EventLog:
+        """The log of all parties' events."""
+        if self._events is None:
+            self._events = EventLog.of(self.graph)
+        return self._events
 
     def inputs(self, encoder: RowEncoder) -> Floats:
         """All transactions through `encoder`, row for row with the graph."""

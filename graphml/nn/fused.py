@@ -1,0 +1,152 @@
+"""Sequence and graph in one network: tokens of transactions, what the other end was like, each party's own history.
+
+Level 0 is a transaction's own token. Level 1 adds attention over the last transactions that the other end had by then.
+An event of a party's sequence is a level-1 token, told whether it is the transaction or a label of it that became
+known; a banded causal transformer reads each party's sequence; the head joins the states of a transaction's parties
+and its own token. All of it is as of each event, so nothing is ever computed anew.
+
+Legend: S seeds, R roles, D nodes (a party as of a seed), L events, U transactions whose tokens are read, P transactions
+seen from one of their parties, M last transactions of the other end, T width of a token, H width of a state, K heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from graphml.nn.head import TransactionHead
+from graphml.nn.sequences import Sequences
+from graphml.nn.time_encoding import TimeConfig, TimeEncoding
+from graphml.nn.transformer import EventTransformer, TransformerConfig
+from graphml.torch_first import torch
+
+#: The transaction itself, a legitimate and a fraudulent outcome that became known.
+NUM_KINDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedConfig:
+    """T, R, edges of the bins of gaps in hours, the sizes of the transformer and dropout of the head."""
+
+    token_width: int
+    num_roles: int
+    edges_hours: tuple[float, ...]
+    transformer: TransformerConfig
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.token_width, self.num_roles) < 1:
+            raise ValueError(f"token_width is {self.token_width} and num_roles {self.num_roles}; each is 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedInputs:
+    """`token_UT`; `own_P` index of each pair's transaction among U, `near_PM` those of the other end's last ones (-1
+    for none) and `gap_PM` the hours since each; of each event `pair_L`, `kind_L` (0 transaction, 1 legitimate, 2
+    fraud), `role_L`, `since_L` hours since the party's event before (-1 for none), `age_L` hours since its transaction,
+    `sequences`; `last_D` where each node's last event is; `index_SR` each seed's nodes (-1 for none); `token_S` index
+    of each seed's own token."""
+
+    token_UT: torch.Tensor
+    own_P: torch.Tensor
+    near_PM: torch.Tensor
+    gap_PM: torch.Tensor
+    pair_L: torch.Tensor
+    kind_L: torch.Tensor
+    role_L: torch.Tensor
+    since_L: torch.Tensor
+    age_L: torch.Tensor
+    sequence_L: torch.Tensor
+    time_L: torch.Tensor
+    last_D: torch.Tensor
+    index_SR: torch.Tensor
+    token_S: torch.Tensor
+
+    def to(self, device: torch.device | str) -> FusedInputs:
+        """The same on `device`."""
+        return replace(self, **{each.name: getattr(self, each.name).to(device) for each in fields(self)})
+
+
+class CounterpartyAttention(nn.Module):
+    """z + attention of z over the other end's last transactions; a learned key stands for "none"."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.RMSNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.none = nn.Parameter(torch.zeros(2 * width))
+        self.out = nn.Linear(width, width, bias=False)
+        self.log_slope_K = nn.Parameter(torch.linspace(0.0, -3.0, num_heads))
+
+    def forward(
+        self, z_UH: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
+    ) -> torch.Tensor:
+        """(P, H); see `FusedInputs`."""
+        normed = self.norm(z_UH)
+        told = torch.cat([self.key_value(normed), self.none[None]])  # the last row is "none"
+        rows = torch.where(near_PM < 0, len(z_UH), near_PM)
+        rows = torch.cat([rows, rows.new_full((len(rows), 1), len(z_UH))], dim=1)
+        key, value = told.index_select(0, rows.flatten()).unflatten(0, rows.shape).chunk(2, dim=2)
+        hours = torch.cat([gap_PM, gap_PM.new_zeros(len(gap_PM), 1)], dim=1)
+        absent = torch.cat([near_PM < 0, torch.zeros_like(near_PM[:, :1], dtype=torch.bool)], dim=1)
+        bias = -self.log_slope_K.exp()[:, None] * torch.log1p(hours)[:, None]  # (P, K, M + 1)
+        bias = bias.masked_fill(absent[:, None], -torch.inf)[:, :, None]
+        found = scaled_dot_product_attention(
+            self._heads(self.query(normed).index_select(0, own_P)[:, None]),
+            self._heads(key),
+            self._heads(value),
+            attn_mask=bias.to(key.dtype),
+        )
+        result: torch.Tensor = z_UH.index_select(0, own_P) + self.out(found.transpose(1, 2).flatten(1))
+        return result
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+
+class Fused(nn.Module):
+    """Logits (S,) of seeds; see the module."""
+
+    def __init__(self, config: FusedConfig) -> None:
+        super().__init__()
+        width = config.transformer.width
+        self.level_zero = nn.Sequential(nn.Linear(config.token_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.level_one = CounterpartyAttention(width, config.transformer.num_heads)
+        self.kind = nn.Embedding(NUM_KINDS, width)
+        self.role = nn.Embedding(config.num_roles, width)
+        self.time = TimeEncoding(TimeConfig(num_waves=0, edges_hours=config.edges_hours))
+        self.gaps = nn.Linear(2 * self.time.width, width, bias=False)
+        self.first = nn.Parameter(torch.zeros(width))
+        self.transformer = EventTransformer(config.transformer)
+        self.head = TransactionHead(width, config.token_width, dropout=config.dropout)
+
+    def forward(self, inputs: FusedInputs) -> torch.Tensor:
+        """See the class."""
+        h_DH = self.states(inputs)
+        token_ST = inputs.token_UT.index_select(0, inputs.token_S)
+        logits: torch.Tensor = self.head(h_DH, inputs.index_SR, token_ST)
+        return logits
+
+    def states(self, inputs: FusedInputs) -> torch.Tensor:
+        """States (D, H) of nodes, each after its own event."""
+        sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
+        h_LH: torch.Tensor = self.transformer(self.events(inputs), sequences)
+        return h_LH.index_select(0, inputs.last_D)
+
+    def events(self, inputs: FusedInputs) -> torch.Tensor:
+        """What the transformer reads of each event, (L, H)."""
+        z_PH = self.level_one(self.level_zero(inputs.token_UT), inputs.own_P, inputs.near_PM, inputs.gap_PM)
+        known = (inputs.since_L >= 0)[:, None]
+        gaps = torch.cat([self.time(inputs.since_L.clamp(min=0)) * known, self.time(inputs.age_L)], dim=1)
+        result: torch.Tensor = (
+            z_PH.index_select(0, inputs.pair_L)
+            + self.kind(inputs.kind_L)
+            + self.role(inputs.role_L)
+            + self.gaps(gaps)
+            + self.first * ~known
+        )
+        return result
