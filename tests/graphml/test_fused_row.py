@@ -1,4 +1,4 @@
-"""The fused row: the same logit alone, in any batch, from the graph and for a seed that no graph holds; what it sees."""
+"""The fused row: the same logit alone, in any batch, from the graph and for a seed that none holds; what it sees."""
 
 from __future__ import annotations
 
