@@ -11,6 +11,10 @@ import pytest
 
 from graphml.data_view import DataView, EvaluationData
 from graphml.evaluation import Ranking
+from graphml.event_graph_row import EventGraphRow
+from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.fused_row import FusedRow
+from graphml.fused_training import FusedTraining, fit_fused
 from graphml.guards import (
     FUTURE,
     LABEL_SHUFFLE,
@@ -27,6 +31,7 @@ from graphml.ladder_entries import entries_of
 from graphml.own_fit import fit_on_windows, shuffle_windows
 from graphml.own_models import Entry, load_own_model
 from graphml.tasks import Task, Tasks
+from graphml.trainer_config import TrainerConfig
 from ingestion.workspace import Workspace
 from tests.builders import DAY, START, build_snapshot, random_rows
 from tests.graphml.cases import graph_of
@@ -87,6 +92,40 @@ def test_our_own_rows_pass_the_same_guards(trained: Trained, data: EvaluationDat
     fitted = fit_on_windows(entries["xgboost_neighbors"], data, windows, tasks, seed=0)
     assert check_future("trees", fitted.model, data, tasks.test).passed
     assert check_own_outcome("trees", fitted.model, data, tasks.test).passed
+
+
+class RawEvents:
+    """A row on raw events, the event graph or the fused network, in little."""
+
+    def __init__(self, kind: str, num_columns: int) -> None:
+        self.kind, self.columns = kind, range(num_columns)
+        self.row: EventGraphRow | FusedRow | None = None
+
+    def fit(self, view: DataView) -> None:
+        """One epoch."""
+        assert view.is_fraud is not None
+        task = Task(positions=view.positions, is_fraud=view.is_fraud)
+        trainer = TrainerConfig(epochs=1, batch_size=256)
+        if self.kind == "fused":
+            config = FusedTraining(width=16, window=8, num_heads=2, trainer=trainer)
+            self.row = fit_fused(view.context, task, self.columns, config)
+        else:
+            graph_config = EventGraphTraining(width=16, message_widths=(16,), fanouts=(16, 8), trainer=trainer)
+            self.row = fit_event_graph(view.context, task, self.columns, graph_config)
+
+    def score(self, view: DataView) -> np.ndarray:
+        """Logits."""
+        assert self.row is not None
+        return self.row.logits(view.context, view.graph.seeds(view.positions))
+
+
+@pytest.mark.parametrize("kind", ["event graph", "fused"])
+def test_networks_on_raw_events_pass_all_guards(trained: Trained, data: EvaluationData, kind: str) -> None:
+    num = len(trained.snapshot.spec.event)
+    entry = Entry(name=kind, make=lambda *, seed: RawEvents(kind, num), fingerprint=kind)
+    found = found_of([entry], trained, data)
+    assert len(found) == 3
+    assert [item for item in found.values() if not item.passed] == []
 
 
 def test_a_model_that_throws_dice_cannot_be_checked(trained: Trained, data: EvaluationData) -> None:
