@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,8 +59,8 @@ def hardware() -> dict[str, Any]:
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """Versions of Python, ringfence and the named distributions; `absent` for one that is not installed."""
-    found = {"python": platform.python_version()}
+    """Versions of Python, the checkout, ringfence and the named distributions; `absent` for what is not there."""
+    found = {"python": platform.python_version(), "commit": _commit()}
     for name in ("ringfence", *distributions):
         try:
             found[name] = metadata.version(name)
@@ -192,6 +193,15 @@ class Report:
             verdict = {True: "met", False: "MISSED", None: "reported"}[ratio["met"]]
             goal = f"  goal {ratio['text']}" if ratio["goal"] else ""
             print(f"  {ratio['name']:<{width}}  {ratio['value']:>12.4g}{goal}  {verdict}")
+
+
+def _commit() -> str:
+    """The commit that runs, `-dirty` when files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return "absent"
 
 
 def _read(path: str) -> str:
