@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -118,7 +119,7 @@ def load_own_model(text: str) -> Entry:
     if not path.is_file():
         raise UsageError(f"{path} is not there.", remedy="Name a Python file that holds the class.")
     content = path.read_bytes()
-    kind: Any = getattr(_module(path), name, None)
+    kind: Any = getattr(_module(path, content), name, None)
     missing = [word for word in ("fit", "score") if not callable(getattr(kind, word, None))]
     if not isinstance(kind, type) or missing:
         what = "no class" if not isinstance(kind, type) else f"no {' and no '.join(missing)} in"
@@ -127,7 +128,8 @@ def load_own_model(text: str) -> Entry:
         takes_seed = "seed" in inspect.signature(kind).parameters
 
     def make(*, seed: int, **setting: Any) -> OwnModel:
-        module = _module(path)  # its own for each fit: no model finds what another one left in a class
+        # its own for each fit, of what was read once: no model finds what another one left in a class
+        module = _module(path, content)
         maker: Callable[..., Any] = getattr(module, name)
         with _told(name, "__init__", path):
             model = cast(OwnModel, maker(**setting, **({"seed": seed} if takes_seed else {})))
@@ -148,10 +150,12 @@ class _Guarded:
     module: ModuleType
 
     def fit(self, view: DataView) -> None:
+        sys.modules[self.module.__name__] = self.module  # pickles of its classes look it up there
         with _told(self.name, "fit", self.path):
             self.model.fit(view)
 
     def score(self, view: DataView) -> Any:
+        sys.modules[self.module.__name__] = self.module
         with _told(self.name, "score", self.path), _put_back(self.module):
             return np.asarray(self._copied().score(view))
 
@@ -168,10 +172,10 @@ class _Guarded:
 
 @contextmanager
 def _put_back(module: ModuleType) -> Iterator[None]:
-    """Data of the module and of the classes that it defines are afterwards what they were before, but for what cannot
-    be copied."""
-    classes = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
-    holders: list[ModuleType | type] = [module, *classes]
+    """Data of the module and of the classes that it defines are afterwards what they were before, but for callables,
+    enumerations, which take no other members, and what cannot be copied."""
+    defined = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    holders: list[ModuleType | type] = [module, *(item for item in defined if not issubclass(item, Enum))]
     held = [(holder, _copies(holder)) for holder in holders]
     try:
         yield
@@ -263,8 +267,9 @@ def _can_be_drawn(values: Any) -> bool:
     return hasattr(values, "rvs") or (hasattr(values, "__len__") and not isinstance(values, str) and len(values) > 0)
 
 
-def _module(path: Path) -> Any:
-    """The file as a module; the folder it lies in can be imported from, as when Python runs it."""
+def _module(path: Path, content: bytes) -> Any:
+    """The file, whose `content` was read, as a fresh module; the folder it lies in can be imported from, as when Python
+    runs it."""
     spec = importlib.util.spec_from_file_location(f"own_model_{path.stem}", path)
     assert spec is not None and spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
@@ -273,7 +278,7 @@ def _module(path: Path) -> Any:
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that nothing of ours is hidden by a file there
     try:
-        spec.loader.exec_module(module)
+        exec(compile(content, str(path), "exec"), vars(module))  # not what the file holds by now
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -13,6 +13,7 @@ from graphml.evaluation import (
     block_bootstrap,
     calibration_error,
     card_precision_at_k,
+    intervals,
     mean_interval,
     paired_difference,
     party_blocks,
@@ -216,13 +217,24 @@ def test_nan_scores_are_refused() -> None:
 
 
 def test_no_end_lies_beyond_what_a_statistic_can_be() -> None:
+    rng = np.random.default_rng(2)
+    parties = rng.integers(0, 30, (400, 3))
+    is_fraud = (parties[:, 0] < 2) & (rng.random(400) < 0.6)  # of two parties, one of which is found
+    ranking, blocks = (
+        Ranking(is_fraud, is_fraud * (parties[:, 0] == 0) * 3 + rng.normal(size=400)),
+        party_blocks(parties),
+    )
+
+    def statistic(weight: np.ndarray | None) -> np.ndarray:
+        return np.asarray([ranking.average_precision(weight)])
+
+    assert intervals(statistic, blocks, num=100, lowest=-1.0)[0].low < 0  # what squares of the ways add up to
+    found = block_bootstrap(ranking, Ranking.average_precision, blocks, num=100)
+    assert 0.0 == found.low < found.value < found.high <= 1.0
+
+
+def test_a_difference_may_be_below_nothing() -> None:
     rng = np.random.default_rng(0)
-    is_fraud = np.arange(300) % 75 == 0
-    good = Ranking(is_fraud, is_fraud + 0.1 * rng.random(300))
-    poor, parties = Ranking(is_fraud, rng.random(300)), rng.integers(0, 6, (300, 3))
-    blocks = party_blocks(parties)
-    for ranking in (good, poor):
-        found = block_bootstrap(ranking, Ranking.average_precision, blocks, num=100)
-        assert 0.0 <= found.low <= found.value <= found.high <= 1.0
-    gap = paired_difference(poor, good, Ranking.average_precision, blocks, num=100)
-    assert -1.0 <= gap.low <= gap.value < 0.0  # a difference may be below 0
+    good, poor = Ranking(FRAUD, FRAUD.astype(float)), Ranking(FRAUD, -FRAUD.astype(float))
+    gap = paired_difference(poor, good, Ranking.average_precision, party_blocks(rng.integers(0, 3, (5, 2))), num=50)
+    assert -1.0 <= gap.low <= gap.value < 0.0

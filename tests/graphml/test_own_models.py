@@ -225,3 +225,29 @@ def test_a_model_that_cannot_be_copied_is_told(tmp_path: Path, view: DataView) -
     model.fit(view)
     with pytest.raises(OwnModelFailed, match="copied"):
         scored("Locked", model, view)
+
+
+def test_each_model_keeps_the_file_as_it_was_read_and_can_pickle_its_classes(tmp_path: Path, view: DataView) -> None:
+    path = tmp_path / "kinds.py"
+    text = (
+        "import pickle\n"
+        "from enum import Enum\n"
+        "from typing import NamedTuple\n"
+        "class Kind(Enum):\n"
+        "    A = 1\n"
+        "class Pair(NamedTuple):\n"
+        "    left: int = 3\n"
+        "class Kinds:\n"
+        "    def fit(self, view): self.pair = Pair()\n"
+        "    def score(self, view): return view.positions + pickle.loads(pickle.dumps(self.pair)).left + Kind.A.value\n"
+    )
+    path.write_text(text)
+    entry = load_own_model(f"{path}:Kinds")
+    first, second = entry.model(0), entry.model(0)
+    first.fit(view)
+    path.write_text(text.replace("left: int = 3", "left: int = 4"))  # edited while an evaluation runs
+    second.fit(view)
+    third = entry.model(0)
+    third.fit(view)
+    wanted = (view.positions + 4).tolist()
+    assert [scored("Kinds", model, view).tolist() for model in (first, second, third)] == [wanted] * 3

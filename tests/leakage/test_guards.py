@@ -1,4 +1,4 @@
-"""The guards that users' models are under: honest rows pass, three planted leaks are caught, each by name."""
+"""The guards that users' models are under: honest rows pass, planted leaks are caught, each by name."""
 
 from __future__ import annotations
 
