@@ -67,6 +67,11 @@ class EventCode:
         return 2 * len(self.graded) + self.bins.width
 
     @property
+    def binned(self) -> tuple[int, int]:
+        """First column of the bins, and the one behind the last."""
+        return 2 * len(self.graded), self.width
+
+    @property
     def depth(self) -> int:
         """See `RowEncoder`."""
         return 0
@@ -106,7 +111,7 @@ class EventCode:
 class EventToken:
     """A transaction's code, then for each of `num_roles` parties the mean code of its `num_recent` transactions before,
     what was known of them by then (`NUM_PARTY_COLUMNS`) and, with `pair_history`, whom they were with and when
-    (`NUM_PAIR_COLUMNS`); zeros for a party without any."""
+    (`NUM_PAIR_COLUMNS`); zeros for a party without any. With `num_recent` 0 the code alone."""
 
     code: EventCode
     num_roles: int
@@ -116,6 +121,8 @@ class EventToken:
     @property
     def width(self) -> int:
         """Columns of a token."""
+        if self.num_recent == 0:
+            return self.code.width
         of_party = NUM_PARTY_COLUMNS + (NUM_PAIR_COLUMNS if self.pair_history else 0)
         return self.code.width + self.num_roles * (self.code.width + of_party)
 
@@ -126,9 +133,25 @@ class EventToken:
 
     def rows(self, context: GraphContext, seeds: Seeds) -> Floats:
         """See `RowEncoder`."""
+        if self.num_recent == 0:
+            return self.code(seeds.features)
         table = context.inputs(self.code)
         parties = [self._party(context, table, seeds, role) for role in range(self.num_roles)]
         return np.concatenate([self.code(seeds.features), *parties], axis=1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        return {
+            "code": self.code.as_dict(),
+            "num_roles": self.num_roles,
+            "num_recent": self.num_recent,
+            "pair_history": self.pair_history,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EventToken:
+        """Read what `as_dict` gave."""
+        return cls(**data | {"code": EventCode.from_dict(data["code"])})
 
     def _party(self, context: GraphContext, table: Floats, seeds: Seeds, role: int) -> Floats:
         graph = context.graph

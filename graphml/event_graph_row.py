@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from graphml.block import Block
 from graphml.context import GraphContext
-from graphml.event_code import EventCode, EventToken
+from graphml.event_code import EventToken
 from graphml.graph import Seeds
 from graphml.graph_row import network_logits
 from graphml.losses import Correction
@@ -64,9 +64,7 @@ class EventGraphRow:
         save_file(weights, folder / "event_graph.safetensors")
         data = {
             "config": asdict(self.config),
-            "code": self.token.code.as_dict(),
-            "num_recent": self.token.num_recent,
-            "pair_history": self.token.pair_history,
+            "token": self.token.as_dict(),
             "fanout": self.fanout,
             "correction": self.correction.as_dict(),
         }
@@ -80,16 +78,10 @@ class EventGraphRow:
         config = EventGraphConfig(**data["config"] | {name: tuple(data["config"][name]) for name in lists})
         network = EventGraph(config)
         network.load_state_dict(load_file(folder / "event_graph.safetensors"))
-        token = EventToken(
-            code=EventCode.from_dict(data["code"]),
-            num_roles=config.num_roles,
-            num_recent=data["num_recent"],
-            pair_history=data["pair_history"],
-        )
         return cls(
             network=network,
             config=config,
-            token=token,
+            token=EventToken.from_dict(data["token"]),
             fanout=data["fanout"],
             correction=Correction(**data["correction"]),
         )

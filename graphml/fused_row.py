@@ -14,7 +14,7 @@ import orjson
 from safetensors.torch import load_file, save_file
 
 from graphml.context import GraphContext
-from graphml.event_code import EventCode, EventToken
+from graphml.event_code import EventToken
 from graphml.event_log import EventLog, pack
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
@@ -31,12 +31,11 @@ _HOUR = 3_600_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class FusedRow:
-    """`num_near`: last transactions of the other end that an event asks; `correction` undoes what the loss did."""
+    """`correction` undoes what the loss did."""
 
     network: Fused
     config: FusedConfig
     token: EventToken
-    num_near: int
     correction: Correction
     name: str = "fused"
     cost: int = 4
@@ -48,8 +47,10 @@ class FusedRow:
     def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[FusedInputs]:
         """What the network is called with for some seeds, on its device."""
         device = next(self.network.parameters()).device
-        receptive_field = self.config.transformer.receptive_field
-        return (fused_inputs(context, self.token, seeds, receptive_field, self.num_near).to(device),)
+        sizes = self.config
+        alone = sizes.transformer.both_ways  # in a longer window an earlier seed would see later events
+        inputs = fused_inputs(context, self.token, seeds, sizes.receptive_field, sizes.num_near, alone=alone)
+        return (inputs.to(device),)
 
     def save(self, folder: Path) -> None:
         """Write `fused.safetensors` and `fused.json`."""
@@ -57,10 +58,7 @@ class FusedRow:
         save_file(weights, folder / "fused.safetensors")
         data = {
             "config": asdict(self.config),
-            "code": self.token.code.as_dict(),
-            "num_recent": self.token.num_recent,
-            "pair_history": self.token.pair_history,
-            "num_near": self.num_near,
+            "token": self.token.as_dict(),
             "correction": self.correction.as_dict(),
         }
         (folder / "fused.json").write_bytes(orjson.dumps(data))
@@ -70,38 +68,39 @@ class FusedRow:
         """Read what `save` wrote."""
         data = orjson.loads((folder / "fused.json").read_bytes())
         sizes = data["config"] | {
+            "bins": tuple(data["config"]["bins"]),
             "edges_hours": tuple(data["config"]["edges_hours"]),
             "transformer": TransformerConfig(**data["config"]["transformer"]),
         }
         config = FusedConfig(**sizes)
         network = Fused(config)
         network.load_state_dict(load_file(folder / "fused.safetensors"))
-        token = EventToken(
-            code=EventCode.from_dict(data["code"]),
-            num_roles=config.num_roles,
-            num_recent=data["num_recent"],
-            pair_history=data["pair_history"],
-        )
         return cls(
             network=network,
             config=config,
-            token=token,
-            num_near=data["num_near"],
+            token=EventToken.from_dict(data["token"]),
             correction=Correction(**data["correction"]),
         )
 
 
 def fused_inputs(
-    context: GraphContext, token: EventToken, seeds: Seeds, receptive_field: int, num_near: int
+    context: GraphContext,
+    token: EventToken,
+    seeds: Seeds,
+    receptive_field: int,
+    num_near: int,
+    *,
+    alone: bool = False,
 ) -> FusedInputs:
-    """Windows of the seeds' parties, each with the seed itself as its last event."""
+    """Windows of the seeds' parties, each with the seed itself as its last event; overlapping ones are one unless they
+    are to be `alone`."""
     graph, log = context.graph, context.events()
     nodes, index_SR = seed_nodes(seeds.entity)
     cuts = Cuts(**{name: column[nodes.cut] for name, column in vars(seeds.cuts).items()})
     behind = log.before(nodes.entity, cuts)
     role = _role_of(seeds.entity[nodes.cut], nodes.entity)
     stored = _stored(graph, seeds)
-    packed = pack(log.starts, nodes.entity, behind, receptive_field, stored=stored[nodes.cut])
+    packed = pack(log.starts, nodes.entity, behind, receptive_field, stored=stored[nodes.cut] & (not alone))
     ours = packed.slot >= len(log)  # seeds that the graph does not hold
     slot, node = np.where(ours, 0, packed.slot), np.where(ours, packed.slot - len(log), 0)
     other = seeds.entity[nodes.cut, np.where(role == SOURCE, TARGET, SOURCE)]

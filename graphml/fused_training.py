@@ -1,40 +1,129 @@
-"""Training of the fused row: a learner for the one trainer, over the inputs that the row scores on."""
+"""Training of the fused row: learners for the one trainer, over the inputs that the row scores on.
+
+A network learns from outcomes of seeds, from what each transaction of their windows was like (`FusedTraining`'s
+`next_event`), and before both, if asked (`pretraining`), from the latter alone, on seeds drawn from all transactions up
+to the last training row, whatever is known of their outcome.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from graphml.context import GraphContext
+from graphml.distributed import current_ranks
 from graphml.event_code import EventCode, EventToken
 from graphml.fused_row import FusedRow
 from graphml.graph import Ints
-from graphml.graph_training import GraphTraining, kept_share, train_row
-from graphml.nn.fused import Fused, FusedConfig
+from graphml.graph_training import GraphLearner, GraphTraining, Progress, kept_share
+from graphml.nn.fused import Fused, FusedConfig, FusedInputs
+from graphml.nn.next_event import next_event_loss
 from graphml.nn.time_encoding import geometric_hours
 from graphml.nn.transformer import TransformerConfig
 from graphml.tasks import Task
 from graphml.torch_first import torch
+from graphml.trainer import fit
 from graphml.trainer_config import TrainerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedTraining(GraphTraining):
     """`GraphTraining` with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
-    heads and window of the transformer, and bins of an event feature and of a gap."""
+    heads and window of the transformer, whether it looks `both_ways` (an encoder), bins of an event feature and of a
+    gap, the weight of `next_event`'s loss beside that of the outcome, and how to pretrain on it (`seeds_per_epoch`
+    seeds an epoch; unset: not at all). With `fanouts` (0, 0) each party's sequence is all that is read of the past."""
 
     fanouts: tuple[int, int] = (10, 16)
     dropout: float = 0.1
     num_blocks: int = 2
     num_heads: int = 4
     window: int = 32
+    both_ways: bool = False
     feature_bins: int = 8
     gap_bins: int = 24
     pair_history: bool = True
+    next_event: float = 0.1
+    pretraining: TrainerConfig | None = None
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(epochs=24, batch_size=256, learning_rate=2e-3, final_share=0.0)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.next_event < 0:
+            raise ValueError(f"next_event is {self.next_event}; a weight is 0 or more.")
+        if self.both_ways and self.fanouts != (0, 0):
+            raise ValueError(
+                f"both_ways with fanouts {self.fanouts}: tokens that tell of earlier transactions give away what an "
+                "encoder is to tell. Give fanouts (0, 0)."
+            )
+
+
+class Telling(torch.nn.Module):
+    """The network as it is trained: logits of seeds and the loss of telling transactions, by one call."""
+
+    def __init__(self, network: Fused) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: FusedInputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Fused.told` and `next_event_loss`."""
+        told = self.network.told(inputs)
+        return told.logits, next_event_loss(told.expected_MB, told.filled_MB)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedLearner(GraphLearner):
+    """`GraphLearner` whose loss has `next_event` in it; ids of seeds are rows of `train`."""
+
+    row: FusedRow
+    config: FusedTraining
+
+    @cached_property
+    def network(self) -> torch.nn.Module:
+        """The row's network, as it is trained."""
+        return Telling(self.row.network)
+
+    def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
+        """See `graphml.trainer.Learner`."""
+        logits, told = module(*self.row.inputs(self.context, self.train.seeds(self.context.graph, ids)))
+        targets = torch.from_numpy(self.train.is_fraud[ids]).to(logits.device, logits.dtype)
+        outcome = self.config.loss.total(logits, targets, float(self.train.is_fraud.mean()))
+        return outcome + self.config.next_event * len(ids) * told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Learns to tell the next transaction of each party; ids of seeds are positions before `end`. No outcome enters but
+    as what a party had been told of by then."""
+
+    context: GraphContext
+    row: FusedRow
+    config: TrainerConfig
+    seeds_per_epoch: int
+    end: int
+
+    @cached_property
+    def network(self) -> torch.nn.Module:
+        """The row's network, as it is trained."""
+        return Telling(self.row.network)
+
+    def epoch(self, number: int) -> Ints:
+        """See `graphml.trainer.Learner`."""
+        drawn = np.random.default_rng([self.config.seed, number])
+        return drawn.choice(self.end, min(self.end, self.seeds_per_epoch), replace=False)
+
+    def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
+        """See `graphml.trainer.Learner`."""
+        logits, told = module(*self.row.inputs(self.context, self.context.graph.seeds(ids)))
+        return len(ids) * told + 0.0 * logits.sum()  # ranks exchange the gradients of all parameters
+
+    def judge(self) -> None:
+        """Nothing tells epochs apart: all are run."""
 
 
 def fit_fused(
@@ -43,13 +132,48 @@ def fit_fused(
     columns: Sequence[int],
     config: FusedTraining,
     *,
+    validation: Task | None = None,
     fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
+    progress: Progress | None = None,
 ) -> FusedRow:
-    """Train on `train` from the snapshot's feature `columns`; see `graphml.event_graph_training.fit_event_graph`."""
+    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`).
+
+    Encodings, which no outcome enters, are fitted on the positions `fitted_on`, the training rows if unset: models that
+    share them share the table of tokens. A killed run that is called again with the same arguments and `checkpoint`
+    file goes on; the epoch with the best AP on `validation` is kept, the last one where none is given.
+    """
     row = fused_row(context, train, columns, config, fitted_on=fitted_on)
-    train_row(row, context, train, None, config, checkpoint=checkpoint)
+    ranks = current_ranks()
+    told: Progress = progress or (lambda name, share: None)
+    if config.pretraining is not None:
+        pretrain(row, context, config, end=int(train.positions.max()) + 1, checkpoint=checkpoint, progress=told)
+    learner = FusedLearner(context=context, train=train, validation=validation, config=config, row=row, ranks=ranks)
+    fit(learner, config.trainer, checkpoint=checkpoint, progress=lambda share: told(row.name, share), ranks=ranks)
     return row
+
+
+def pretrain(
+    row: FusedRow,
+    context: GraphContext,
+    config: FusedTraining,
+    *,
+    end: int,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Teach the row's network what transactions before position `end` were like."""
+    if config.pretraining is None:
+        raise ValueError("pretraining is not set: say how to pretrain.")
+    learner = Pretraining(
+        context=context, row=row, config=config.pretraining, seeds_per_epoch=config.seeds_per_epoch, end=end
+    )
+    fit(
+        learner,
+        config.pretraining,
+        checkpoint=None if checkpoint is None else checkpoint.with_suffix(".pretraining"),
+        progress=None if progress is None else lambda share: progress(f"{row.name}, pretraining", share),
+    )
 
 
 def fused_row(
@@ -69,6 +193,8 @@ def fused_row(
     )
     sizes = FusedConfig(
         token_width=token.width,
+        num_near=config.fanouts[0],
+        bins=code.binned,
         num_roles=len(graph.roles),
         edges_hours=geometric_hours(number=config.gap_bins),
         transformer=TransformerConfig(
@@ -77,6 +203,7 @@ def fused_row(
             num_heads=config.num_heads,
             window=config.window,
             dropout=config.dropout,
+            both_ways=config.both_ways,
         ),
         dropout=config.dropout,
     )
@@ -87,6 +214,5 @@ def fused_row(
         network=network,
         config=sizes,
         token=token,
-        num_near=config.fanouts[0],
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
     )

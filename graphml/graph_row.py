@@ -147,6 +147,9 @@ class NetworkRow(Protocol):
     """A row whose network is trained on what it scores on."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def network(self) -> torch.nn.Module: ...
 
     def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[Any, ...]:

@@ -169,7 +169,7 @@ def train_row(
         learner,
         config.trainer,
         checkpoint=checkpoint,
-        progress=None if progress is None else lambda share: progress(config.network, share),
+        progress=None if progress is None else lambda share: progress(row.name, share),
         tracker=tracker,
         ranks=learner.ranks,
     )

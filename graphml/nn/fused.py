@@ -17,20 +17,26 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from graphml.nn.head import TransactionHead
+from graphml.nn.next_event import NextEvent, follows
 from graphml.nn.sequences import Sequences
 from graphml.nn.time_encoding import TimeConfig, TimeEncoding
-from graphml.nn.transformer import EventTransformer, TransformerConfig
+from graphml.nn.transformer import EventTransformer, RMSNorm, TransformerConfig
 from graphml.torch_first import torch
 
 #: The transaction itself, a legitimate and a fraudulent outcome that became known.
 NUM_KINDS = 3
+#: Share of the transactions that an encoder is not shown while it learns to tell them.
+MASKED_SHARE = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedConfig:
-    """T, R, edges of the bins of gaps in hours, the sizes of the transformer and dropout of the head."""
+    """T, M (0: nothing of the other end), `bins` (first column of a token that is a bin of its own numbers, and the one
+    behind the last), R, edges of the bins of gaps in hours, the sizes of the transformer and dropout of the head."""
 
     token_width: int
+    num_near: int
+    bins: tuple[int, int]
     num_roles: int
     edges_hours: tuple[float, ...]
     transformer: TransformerConfig
@@ -39,6 +45,11 @@ class FusedConfig:
     def __post_init__(self) -> None:
         if min(self.token_width, self.num_roles) < 1:
             raise ValueError(f"token_width is {self.token_width} and num_roles {self.num_roles}; each is 1 or more.")
+
+    @property
+    def receptive_field(self) -> int:
+        """Events of a party that a logit hangs on at most: those of the state before the seed, and the seed."""
+        return self.transformer.receptive_field + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +80,24 @@ class FusedInputs:
         return replace(self, **{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """`logits` (S,); of M transactions of the windows their row among L, the logits of their bins as they were expected
+    and the bins as they came."""
+
+    logits: torch.Tensor
+    row_M: torch.Tensor
+    expected_MB: torch.Tensor
+    filled_MB: torch.Tensor
+
+
 class CounterpartyAttention(nn.Module):
     """z + attention of z over the other end's last transactions; a learned key stands for "none"."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.norm = nn.RMSNorm(width)
+        self.norm = RMSNorm(width)
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.none = nn.Parameter(torch.zeros(2 * width))
@@ -113,33 +135,72 @@ class Fused(nn.Module):
 
     def __init__(self, config: FusedConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.transformer.width
         self.level_zero = nn.Sequential(nn.Linear(config.token_width, width), nn.SiLU(), nn.Linear(width, width))
-        self.level_one = CounterpartyAttention(width, config.transformer.num_heads)
+        self.level_one = CounterpartyAttention(width, config.transformer.num_heads) if config.num_near else None
         self.kind = nn.Embedding(NUM_KINDS, width)
         self.role = nn.Embedding(config.num_roles, width)
         self.time = TimeEncoding(TimeConfig(num_waves=0, edges_hours=config.edges_hours))
         self.gaps = nn.Linear(2 * self.time.width, width, bias=False)
         self.first = nn.Parameter(torch.zeros(width))
         self.transformer = EventTransformer(config.transformer)
-        self.head = TransactionHead(width, config.token_width, dropout=config.dropout)
+        self.bins = slice(*config.bins)
+        num_bins = config.bins[1] - config.bins[0] + self.time.width
+        self.teller = NextEvent(width, num_bins)
+        self.masked = nn.Parameter(torch.zeros(width))
+        self.head = TransactionHead(width + num_bins, config.token_width, dropout=config.dropout)
 
     def forward(self, inputs: FusedInputs) -> torch.Tensor:
         """See the class."""
-        h_DH = self.states(inputs)
-        token_ST = inputs.token_UT.index_select(0, inputs.token_S)
-        logits: torch.Tensor = self.head(h_DH, inputs.index_SR, token_ST)
-        return logits
+        return self.told(inputs).logits
 
-    def states(self, inputs: FusedInputs) -> torch.Tensor:
-        """States (D, H) of nodes, each after its own event."""
-        sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
-        h_LH: torch.Tensor = self.transformer(self.events(inputs), sequences)
-        return h_LH.index_select(0, inputs.last_D)
+    def told(self, inputs: FusedInputs) -> Told:
+        """Logits of seeds, and what transactions of the windows were expected to be like."""
+        x_LH, sequences = self.events(inputs), Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
+        h_LH = self.transformer(x_LH, sequences)
+        if self.config.transformer.both_ways:
+            row_M, state_MH = self._masked(inputs, x_LH, sequences)
+        else:
+            row_M = torch.nonzero(follows(inputs.sequence_L) & (inputs.kind_L == 0)).squeeze(1)
+            state_MH = h_LH.index_select(0, row_M - 1)
+        expected_MB = self.teller(state_MH, self.role(inputs.role_L.index_select(0, row_M)))
+        filled_MB = self._filled(inputs, row_M)
+        surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
+        surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
+        h_DH = torch.cat([h_LH, surprise_LB], dim=1).index_select(0, inputs.last_D)
+        token_ST = inputs.token_UT.index_select(0, inputs.token_S)
+        logits = self.head(h_DH, inputs.index_SR, token_ST)
+        return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
+
+    def _masked(
+        self, inputs: FusedInputs, x_LH: torch.Tensor, sequences: Sequences
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows (M,) of transactions that are told from all other events of their window, and the states (M, H) that
+        tell: those of the seeds and, in training, a share of the others. A label of a hidden one is hidden too."""
+        hidden_P = torch.zeros(len(inputs.own_P), dtype=torch.bool, device=x_LH.device)
+        if self.training:
+            hidden_P = torch.rand(len(hidden_P), device=x_LH.device) < MASKED_SHARE
+        hidden_P[inputs.pair_L.index_select(0, inputs.last_D)] = True
+        hidden_L = hidden_P.index_select(0, inputs.pair_L)
+        nothing_LH = self.masked + self.kind(inputs.kind_L) + self.role(inputs.role_L)
+        h_LH = self.transformer(torch.where(hidden_L[:, None], nothing_LH, x_LH), sequences)
+        row_M = torch.nonzero(hidden_L & (inputs.kind_L == 0)).squeeze(1)
+        return row_M, h_LH.index_select(0, row_M)
+
+    def _filled(self, inputs: FusedInputs, row_M: torch.Tensor) -> torch.Tensor:
+        """Bins (M, B) of these events' transactions and of the gaps before them, as they came."""
+        own_M = inputs.own_P.index_select(0, inputs.pair_L.index_select(0, row_M))
+        gap_M = inputs.since_L.index_select(0, row_M).clamp(min=0)
+        return torch.cat([inputs.token_UT[:, self.bins].index_select(0, own_M), self.time(gap_M)], dim=1)
 
     def events(self, inputs: FusedInputs) -> torch.Tensor:
         """What the transformer reads of each event, (L, H)."""
-        z_PH = self.level_one(self.level_zero(inputs.token_UT), inputs.own_P, inputs.near_PM, inputs.gap_PM)
+        z_UH = self.level_zero(inputs.token_UT)
+        if self.level_one is None:
+            z_PH = z_UH.index_select(0, inputs.own_P)
+        else:
+            z_PH = self.level_one(z_UH, inputs.own_P, inputs.near_PM, inputs.gap_PM)
         known = (inputs.since_L >= 0)[:, None]
         gaps = torch.cat([self.time(inputs.since_L.clamp(min=0)) * known, self.time(inputs.age_L)], dim=1)
         result: torch.Tensor = (

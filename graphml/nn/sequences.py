@@ -1,9 +1,10 @@
 """Packed event sequences, and the band of events that each event may look at.
 
 Sequences of any lengths lie side by side without padding. Cut into pieces of the window's length, an event's window
-lies within its own piece and the one before: a band costs two windows an event, however long the sequences are.
+lies within its own piece and the one before: a band costs two windows an event, however long the sequences are (three
+when events look both ways).
 
-Legend: L events of all sequences, W window, P pieces of W events, H width.
+Legend: L events of all sequences, W window, P pieces of W events, K = 2 W keys (3 W both ways), H width.
 """
 
 from __future__ import annotations
@@ -35,29 +36,34 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.sequence_L)
 
-    def band(self, window: int) -> Band:
-        """What each event may look at: the last `window` events of its own sequence, itself among them."""
+    def band(self, window: int, *, both_ways: bool = False) -> Band:
+        """What each event may look at: the last `window` events of its own sequence, itself among them; `both_ways` as
+        many on its other side too."""
         if window < 1:
             raise ValueError(f"window is {window}; it counts the event itself, so it is 1 or more.")
         own, time = pieces(self.sequence_L, window, fill=-1), pieces(self.time_L, window, fill=0)
-        at = torch.arange(2 * window, device=own.device)
-        back = at[window:, None] - at  # (W, 2W) events from a key to a query
-        near = (back >= 0) & (back < window)
+        at = torch.arange((3 if both_ways else 2) * window, device=own.device)
+        back = at[window : 2 * window, None] - at  # (W, K) events from a key to a query
+        near = (back.abs() if both_ways else back.where(back >= 0, window)) < window
+        keys = _around(time, both_ways=both_ways, fill=0)
+        gap = gap_hours(time, keys)
         return Band(
             window=window,
             num_events=len(self),
-            allowed_PWK=near & (own[:, :, None] == _with_previous(own, fill=-2)[:, None, :]),
-            gap_PWK=gap_hours(time, _with_previous(time, fill=0)),
+            both_ways=both_ways,
+            allowed_PWK=near & (own[:, :, None] == _around(own, both_ways=both_ways, fill=-2)[:, None, :]),
+            gap_PWK=torch.maximum(gap, gap_hours(keys, time).transpose(1, 2)) if both_ways else gap,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """`allowed_PWK` (P, W, 2W) whether a query of a piece sees a key of the piece before or its own; `gap_PWK` float32
-    hours between the two. Made once for all layers."""
+    """`allowed_PWK` (P, W, K) whether a query of a piece sees a key of the pieces around; `gap_PWK` float32 hours
+    between the two. Made once for all layers."""
 
     window: int
     num_events: int
+    both_ways: bool
     allowed_PWK: torch.Tensor
     gap_PWK: torch.Tensor
 
@@ -66,8 +72,8 @@ class Band:
         return pieces(x_LH, self.window, fill=0.0)
 
     def keys(self, x_LH: torch.Tensor) -> torch.Tensor:
-        """(L, H) -> (P, 2W, H)."""
-        return _with_previous(pieces(x_LH, self.window, fill=0.0), fill=0.0)
+        """(L, H) -> (P, K, H)."""
+        return _around(pieces(x_LH, self.window, fill=0.0), both_ways=self.both_ways, fill=0.0)
 
     def events(self, x_PWH: torch.Tensor) -> torch.Tensor:
         """(P, W, H) -> (L, H)."""
@@ -96,7 +102,10 @@ def gap_hours(time: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
     return (between.double() / _MICROSECONDS_PER_HOUR).float()
 
 
-def _with_previous(x_PW: torch.Tensor, *, fill: float) -> torch.Tensor:
-    """(P, W, …) -> (P, 2W, …): the piece before, then the piece itself."""
-    first = torch.full_like(x_PW[:1], fill)
-    return torch.cat([torch.cat([first, x_PW[:-1]]), x_PW], dim=1)
+def _around(x_PW: torch.Tensor, *, both_ways: bool, fill: float) -> torch.Tensor:
+    """(P, W, …) -> (P, K, …): the piece before, the piece itself and, both ways, the piece behind."""
+    beyond = torch.full_like(x_PW[:1], fill)
+    parts = [torch.cat([beyond, x_PW[:-1]]), x_PW]
+    if both_ways:
+        parts.append(torch.cat([x_PW[1:], beyond]))
+    return torch.cat(parts, dim=1)

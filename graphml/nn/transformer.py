@@ -1,5 +1,7 @@
 """Causal transformer over packed event sequences: each event sees the last W of its own sequence, itself among them.
 
+An encoder (`both_ways`) sees as many on the other side: only for windows that end at the event that is asked about.
+
 Pre-norm blocks with RMSNorm (Zhang and Sennrich, 2019), sliding-window attention (Beltagy, Peters, Cohan, Longformer,
 2020) and SwiGLU (Shazeer, GLU Variants Improve Transformer, 2020). Time enters as relative time alone: a head's scores
 lose `slope * log1p(gap in hours)`, ALiBi (Press, Smith, Lewis, 2022) on the logarithm of the gap. An event's keys and
@@ -22,7 +24,8 @@ from graphml.torch_first import torch
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes: H, number of blocks, K, W, width of the feed-forward part (unset: 8/3 H), dropout."""
+    """Sizes: H, number of blocks, K, W, width of the feed-forward part (unset: 8/3 H), dropout; whether an event sees
+    those behind it in its sequence too."""
 
     width: int = 64
     num_blocks: int = 2
@@ -30,6 +33,7 @@ class TransformerConfig:
     window: int = 32
     hidden: int | None = None
     dropout: float = 0.1
+    both_ways: bool = False
 
     def __post_init__(self) -> None:
         if min(self.width, self.num_blocks, self.num_heads, self.window) < 1 or self.width % self.num_heads:
@@ -45,7 +49,7 @@ class TransformerConfig:
 
     @property
     def receptive_field(self) -> int:
-        """Events that an output hangs on at most: blocks (W - 1) + 1."""
+        """Events up to its own that an output hangs on at most: blocks (W - 1) + 1."""
         return self.num_blocks * (self.window - 1) + 1
 
 
@@ -65,6 +69,14 @@ class Cache:
     blocks: tuple[KeysAndValues, ...]
     time: torch.Tensor
     filled: torch.Tensor
+
+
+class RMSNorm(nn.RMSNorm):
+    """`nn.RMSNorm` in the type of its weight: autocast leaves a sum of squares in bf16 else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, H) -> (…, H)."""
+        return super().forward(x.to(self.weight.dtype))
 
 
 class BandedAttention(nn.Module):
@@ -140,9 +152,9 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(config.width)
+        self.attention_norm = RMSNorm(config.width)
         self.attention = BandedAttention(config)
-        self.feed_norm = nn.RMSNorm(config.width)
+        self.feed_norm = RMSNorm(config.width)
         self.feed = SwiGLU(config.width, config.hidden_width)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -169,11 +181,11 @@ class EventTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_blocks))
-        self.norm = nn.RMSNorm(config.width)
+        self.norm = RMSNorm(config.width)
 
     def forward(self, x_LH: torch.Tensor, sequences: Sequences) -> torch.Tensor:
         """(L, H) -> (L, H)."""
-        band = sequences.band(self.config.window)
+        band = sequences.band(self.config.window, both_ways=self.config.both_ways)
         for block in self.blocks:
             x_LH = block(x_LH, band)
         result: torch.Tensor = self.norm(x_LH)
@@ -181,6 +193,8 @@ class EventTransformer(nn.Module):
 
     def empty(self, num_sequences: int) -> Cache:
         """The cache of sequences without an event."""
+        if self.config.both_ways:
+            raise ValueError("A transformer that looks both ways has no cache: a later event changes earlier states.")
         like = self.norm.weight
         shape = (num_sequences, self.config.window - 1)
         nothing = like.new_zeros(*shape, self.config.width)

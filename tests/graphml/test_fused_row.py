@@ -71,8 +71,8 @@ def test_labels_known_by_then_count(row: FusedRow) -> None:
 def test_a_batch_holds_overlapping_windows_once() -> None:
     row = fused_row(GraphContext(GRAPH), task(GRAPH), range(4), SMALL)
     context = GraphContext(GRAPH)
-    inputs = fused_inputs(context, row.token, GRAPH.seeds(POSITIONS), row.config.transformer.receptive_field, 10)
-    assert len(inputs.pair_L) <= len(context.events())  # 420 windows of up to 7 events
+    inputs = fused_inputs(context, row.token, GRAPH.seeds(POSITIONS), row.config.receptive_field, 10)
+    assert len(inputs.pair_L) <= len(context.events())  # 420 windows of up to 8 events
 
 
 def test_a_saved_row_scores_the_same(row: FusedRow, tmp_path: Path) -> None:

@@ -139,3 +139,25 @@ def test_bad_sizes_and_shapes_are_named() -> None:
         Sequences(sequence_L=torch.zeros(2), time_L=torch.zeros(3))
     with pytest.raises(ValueError, match="window is 0"):
         Sequences(sequence_L=torch.zeros(2), time_L=torch.zeros(2)).band(0)
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths=st.lists(st.integers(1, 14), min_size=1, max_size=6), window=st.sampled_from([1, 3, 4]))
+def test_both_ways_is_attention_under_a_full_mask(lengths: list[int], window: int) -> None:
+    sequences, x_LH = packed(lengths)
+    torch.manual_seed(0)
+    layer = BandedAttention(TransformerConfig(width=16, num_heads=2, window=window)).eval()
+    found = layer(x_LH, sequences.band(window, both_ways=True))
+    query, key, value = (part.unflatten(1, (2, 8)).transpose(0, 1) for part in layer.projected(x_LH).chunk(3, dim=1))
+    at = torch.arange(len(x_LH))
+    sees = (at[:, None] - at).abs() < window
+    sees &= sequences.sequence_L[:, None] == sequences.sequence_L
+    hours = (sequences.time_L[:, None] - sequences.time_L).abs() / HOUR
+    scores = query @ key.transpose(1, 2) / 8**0.5 - layer.log_slope_K.exp()[:, None, None] * torch.log1p(hours)
+    expected = scores.masked_fill(~sees, -torch.inf).softmax(2) @ value
+    assert torch.allclose(found, layer.out(expected.transpose(0, 1).flatten(1)), atol=1e-5)
+
+
+def test_both_ways_has_no_cache() -> None:
+    with pytest.raises(ValueError, match="no cache"):
+        network(TransformerConfig(width=16, num_heads=2, window=4, both_ways=True)).empty(1)

@@ -1,0 +1,155 @@
+"""What transformers are taught: to tell a transaction from what was before it, without seeing it and without labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graphml.context import GraphContext
+from graphml.fused_row import FusedRow
+from graphml.fused_training import FusedTraining, fit_fused, fused_row, pretrain
+from graphml.graph import TransactionGraph
+from graphml.label_table import labels_of, rebuilt
+from graphml.nn.fused import Told
+from graphml.nn.next_event import next_event_loss
+from graphml.tasks import Task
+from graphml.torch_first import torch
+from graphml.trainer_config import TrainerConfig
+from ingestion.labels import LabelEvents
+from tests.graphml.cases import random_graph
+
+GRAPH = random_graph(3, num=200, entities=9)
+POSITIONS = np.arange(60, 200)
+TRAINER = TrainerConfig(epochs=2, batch_size=32)
+FUSED = FusedTraining(width=16, window=4, num_heads=2, trainer=TRAINER)
+DECODER = replace(FUSED, fanouts=(0, 0))
+ENCODER = replace(DECODER, both_ways=True)
+KINDS = {"fused": FUSED, "decoder": DECODER, "encoder": ENCODER}
+
+
+def task(graph: TransactionGraph = GRAPH) -> Task:
+    is_fraud = np.random.default_rng(0).random(len(POSITIONS)) < 0.3
+    return Task(positions=POSITIONS, is_fraud=is_fraud)
+
+
+def fresh(config: FusedTraining, graph: TransactionGraph = GRAPH) -> FusedRow:
+    return fused_row(GraphContext(graph), task(), range(4), config)
+
+
+def told(row: FusedRow, graph: TransactionGraph, positions: np.ndarray) -> Told:
+    row.network.eval()
+    with torch.inference_mode():
+        return row.network.told(*row.inputs(GraphContext(graph), graph.seeds(positions)))
+
+
+def of_seeds(row: FusedRow, graph: TransactionGraph, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expected and actual bins of one transaction, by party."""
+    found = told(row, graph, np.asarray([position]))
+    inputs = row.inputs(GraphContext(graph), graph.seeds(np.asarray([position])))[0]
+    is_last = torch.isin(found.row_M, inputs.last_D)
+    return found.expected_MB[is_last].numpy(), found.filled_MB[is_last].numpy()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transaction_is_told_without_seeing_it(kind: str) -> None:
+    row, position = fresh(KINDS[kind]), 150
+    features = GRAPH.features.copy()
+    features[position] = features[position] * 0.5 + 0.2
+    other = rebuilt(GRAPH, labels_of(GRAPH), features=features)
+    (expected, filled), (again, changed) = (of_seeds(row, graph, position) for graph in (GRAPH, other))
+    assert len(expected) > 1
+    assert np.array_equal(expected, again)
+    assert not np.array_equal(filled, changed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_before_it_tells(kind: str) -> None:
+    row, position = fresh(KINDS[kind]), 150
+    features = GRAPH.features.copy()
+    features[:position] = features[:position] * 0.5 + 0.2
+    other = rebuilt(GRAPH, labels_of(GRAPH), features=features)
+    assert not np.array_equal(of_seeds(row, GRAPH, position)[0], of_seeds(row, other, position)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_past_only_a_logit_hangs_on_nothing_that_comes_later_and_not_on_its_batch(kind: str) -> None:
+    row, position = fit_fused(GraphContext(GRAPH), task(), range(4), KINDS[kind]), 150
+    features = GRAPH.features.copy()
+    features[position + 1 :] += 3
+    other = rebuilt(GRAPH, labels_of(GRAPH), features=features)
+    everything = row.logits(GraphContext(GRAPH), GRAPH.seeds(POSITIONS))
+    upto = np.arange(60, position + 1)
+    assert np.allclose(row.logits(GraphContext(other), other.seeds(upto)), everything[: len(upto)], atol=1e-5)
+    alone = row.logits(GraphContext(GRAPH), GRAPH.seeds(np.asarray([position])))
+    assert np.allclose(alone, everything[position - 60], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pretraining_tells_better_than_a_fresh_network_and_than_shares_of_the_bins(kind: str) -> None:
+    graph = habits()
+    pretraining = TrainerConfig(epochs=20, batch_size=64, learning_rate=1e-2)
+    config = replace(KINDS[kind], pretraining=pretraining, seeds_per_epoch=300)
+    row = fresh(config, graph)
+    later = np.arange(300, 400)
+    before, filled = (told(row, graph, later).__getattribute__(name) for name in ("expected_MB", "filled_MB"))
+    pretrain(row, GraphContext(graph), config, end=300)
+    after = told(row, graph, later).expected_MB
+    shares = filled.mean(dim=0).clamp(1e-4, 1 - 1e-4).logit().expand_as(filled)
+    assert next_event_loss(after, filled) < next_event_loss(before, filled) - 0.1
+    assert next_event_loss(after, filled) < next_event_loss(shares, filled) - 0.03
+
+
+def test_pretraining_reads_no_label_that_was_not_known() -> None:
+    labels = labels_of(GRAPH)
+    end = 150
+    late = labels.known_at > GRAPH.available_at[end - 1]
+    other = rebuilt(GRAPH, replace(labels, is_fraud=labels.is_fraud ^ late))
+    config = replace(FUSED, pretraining=TRAINER, seeds_per_epoch=64)
+    weights = []
+    for graph in (GRAPH, other):
+        row = fresh(config, graph)
+        pretrain(row, GraphContext(graph), config, end=end)
+        weights.append(row.network.state_dict())
+    assert late.any()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_fitting_begins_with_pretraining_and_both_report_how_far_they_are() -> None:
+    config = replace(FUSED, pretraining=TRAINER, seeds_per_epoch=64)
+    heard: list[str] = []
+    context = GraphContext(GRAPH)
+    row = fit_fused(context, task(), range(4), config, progress=lambda name, share: heard.append(name))
+    plain = fit_fused(context, task(), range(4), FUSED)
+    assert list(dict.fromkeys(heard)) == ["fused, pretraining", "fused"]
+    seeds = GRAPH.seeds(POSITIONS)
+    assert not np.allclose(row.logits(context, seeds), plain.logits(context, seeds), atol=1e-3)
+
+
+def test_settings_that_contradict_each_other_are_named() -> None:
+    with pytest.raises(ValueError, match="give away"):
+        replace(FUSED, both_ways=True)
+    with pytest.raises(ValueError, match="weight is 0 or more"):
+        replace(FUSED, next_event=-1.0)
+    with pytest.raises(ValueError, match="say how to pretrain"):
+        pretrain(fresh(FUSED), GraphContext(GRAPH), FUSED, end=10)
+
+
+def habits() -> TransactionGraph:
+    """Each payer has an amount of its own that it always pays, to one of many payees."""
+    rng = np.random.default_rng(0)
+    num, none = 400, np.zeros(0, np.int64)
+    payer = rng.integers(0, 10, num)
+    time = np.arange(num) * 3_600_000_000
+    amount = np.linspace(0, 1, 10)[payer] + 0.01 * rng.random(num)
+    return TransactionGraph.build(
+        roles=("source", "target"),
+        types=("account",),
+        entity=np.stack([payer, 10 + rng.integers(0, 150, num)], axis=1),
+        entity_type=np.zeros(160, np.int64),
+        event_time=time,
+        available_at=time,
+        features=np.stack([amount, rng.random(num), rng.random(num), rng.random(num)], axis=1).astype(np.float32),
+        labels=LabelEvents(position=none, known_at=none, is_fraud=none.astype(bool), origin=none),
+    )
