@@ -67,6 +67,11 @@ class EventLog:
             **{name: column[order] for name, column in parts.items()},
         )
 
+    def owner(self, slot: Ints) -> Ints:
+        """Entity (L,) of each slot."""
+        found: Ints = np.searchsorted(self.starts, slot, side="right") - 1
+        return found
+
     def before(self, entity: Ints, cuts: Cuts) -> Ints:
         """Slots (D,) behind the last event of each `entity` (D,) that its cut (D,) sees; 0 for -1, an absent one."""
         return _behind(self.starts, self.place, self.kind, self.time, entity, cuts.position, cuts.label_time)

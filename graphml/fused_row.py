@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from graphml.context import GraphContext
 from graphml.event_code import EventToken
-from graphml.event_log import EventLog, pack
+from graphml.event_log import EventLog, PackedEvents, pack
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
 from graphml.losses import Correction
@@ -24,9 +24,9 @@ from graphml.nn.transformer import TransformerConfig
 from graphml.sampling import recent_slots, seed_nodes
 from graphml.scorer import Doubles
 from graphml.torch_first import torch
+from ingestion.contracts import MICROSECONDS_PER_HOUR
 
 _SEEDS_AT_ONCE = 512
-_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,33 +98,84 @@ def fused_inputs(
     nodes, index_SR = seed_nodes(seeds.entity)
     cuts = Cuts(**{name: column[nodes.cut] for name, column in vars(seeds.cuts).items()})
     behind = log.before(nodes.entity, cuts)
-    role = _role_of(seeds.entity[nodes.cut], nodes.entity)
+    role = role_of(seeds.entity[nodes.cut], nodes.entity)
     stored = _stored(graph, seeds)
     packed = pack(log.starts, nodes.entity, behind, receptive_field, stored=stored[nodes.cut] & (not alone))
     ours = packed.slot >= len(log)  # seeds that the graph does not hold
-    slot, node = np.where(ours, 0, packed.slot), np.where(ours, packed.slot - len(log), 0)
-    other = seeds.entity[nodes.cut, np.where(role == SOURCE, TARGET, SOURCE)]
-    event = {
-        "transaction": np.where(ours, cuts.position[node], log.transaction[slot]),
-        "kind": np.where(ours, 0, log.kind[slot].astype(np.int64) + 1),
-        "role": np.where(ours, role[node], log.role[slot].astype(np.int64)),
-        "other": np.where(ours, other[node], log.other[slot]),
-        "time": np.where(ours, cuts.event_time[node], log.time[slot]),
-        "happened": np.where(ours, cuts.event_time[node], graph.event_time[log.transaction[slot]]),
-    }
-    before = np.where(ours, behind[node] - 1, slot - 1)
-    first = np.where(ours, log.starts[np.maximum(nodes.entity[node], 0)], log.starts[_owner(log, slot)])
-    since = np.where(before >= first, np.maximum(event["time"] - log.time[np.maximum(before, 0)], 0) / _HOUR, -1.0)
-    # a pair: a transaction seen from one of its parties; a seed's own that the graph does not hold counts from N on
-    about = np.where(ours, len(graph) + nodes.cut[node], event["transaction"])
-    keys, first_of, pair = np.unique(about * len(graph.roles) + event["role"], return_index=True, return_inverse=True)
-    near, gap = _near(graph, event, first_of, num_near)
-    about_P = keys // len(graph.roles)
+    event = _events(graph, log, np.where(ours, 0, packed.slot))
+    if ours.any():
+        node = packed.slot[ours] - len(log)
+        before, other = behind[node] - 1, np.where(role == SOURCE, TARGET, SOURCE)
+        gap = cuts.event_time[node] - log.time[np.maximum(before, 0)]
+        has_before = before >= log.starts[np.maximum(nodes.entity[node], 0)]
+        own = {
+            "transaction": cuts.position[node],
+            "kind": np.zeros(len(node), np.int64),
+            "role": role[node],
+            "other": seeds.entity[nodes.cut, other][node],
+            "time": cuts.event_time[node],
+            "happened": cuts.event_time[node],
+            "since": np.where(has_before, np.maximum(gap, 0) / MICROSECONDS_PER_HOUR, -1.0),
+            # numbered from N on: its token is not among those of the graph
+            "token": len(graph) + nodes.cut[node],
+        }
+        for name, column in own.items():
+            event[name][ours] = column
     own_S = np.where(stored, seeds.cuts.position, len(graph) + np.arange(len(seeds)))
+    return _tensors(context, token, num_near, event, packed, seeds=seeds, own_S=own_S, index_SR=index_SR)
+
+
+def history_inputs(
+    context: GraphContext, token: EventToken, behind: Ints, receptive_field: int, num_near: int
+) -> FusedInputs:
+    """The last events of parties up to the slot (of the log) before each of `behind` (D,); there are no seeds."""
+    log = context.events()
+    entity = log.owner(behind - 1)
+    packed = pack(log.starts, entity, behind - 1, receptive_field, stored=np.ones(len(behind), bool))
+    nothing = np.zeros(0, np.int64)
+    event = _events(context.graph, log, packed.slot)
+    return _tensors(context, token, num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None])
+
+
+def _events(graph: TransactionGraph, log: EventLog, slot: Ints) -> dict[str, np.ndarray]:
+    """Columns (L,) of events at these slots; `since` in hours, -1 for a party's first."""
+    transaction, time, before = log.transaction[slot], log.time[slot], np.maximum(slot - 1, 0)
+    is_first = slot == log.starts[log.owner(slot)]
+    return {
+        "transaction": transaction,
+        "kind": log.kind[slot].astype(np.int64) + 1,
+        "role": log.role[slot].astype(np.int64),
+        "other": log.other[slot],
+        "time": time,
+        "happened": graph.event_time[transaction],
+        "since": np.where(is_first, -1.0, np.maximum(time - log.time[before], 0) / MICROSECONDS_PER_HOUR),
+        "token": transaction.copy(),
+    }
+
+
+def _tensors(
+    context: GraphContext,
+    token: EventToken,
+    num_near: int,
+    event: dict[str, np.ndarray],
+    packed: PackedEvents,
+    *,
+    seeds: Seeds | None,
+    own_S: Ints,
+    index_SR: Ints,
+) -> FusedInputs:
+    num_roles = len(context.graph.roles)
+    # a pair: a transaction seen from one of its parties
+    keys, first_of, pair = np.unique(event["token"] * num_roles + event["role"], return_index=True, return_inverse=True)
+    near, gap = near_transactions(
+        context.graph, *(event[name][first_of] for name in ("transaction", "other", "happened")), num_near
+    )
+    about_P = keys // num_roles
     wanted, member = np.unique(np.concatenate([about_P, near[near >= 0], own_S]), return_inverse=True)
     own_P, near_flat, token_S = np.split(member, np.cumsum([len(about_P), int((near >= 0).sum())]))
     near_PM = np.full(near.shape, -1, np.int64)
     near_PM[near >= 0] = near_flat
+    age = np.maximum(event["time"] - event["happened"], 0) / MICROSECONDS_PER_HOUR
     tensors = {
         "own_P": own_P,
         "near_PM": near_PM,
@@ -132,8 +183,8 @@ def fused_inputs(
         "pair_L": pair,
         "kind_L": event["kind"],
         "role_L": event["role"],
-        "since_L": since.astype(np.float32),
-        "age_L": (np.maximum(event["time"] - event["happened"], 0) / _HOUR).astype(np.float32),
+        "since_L": event["since"].astype(np.float32),
+        "age_L": age.astype(np.float32),
         "sequence_L": packed.sequence,
         "time_L": event["time"],
         "last_D": packed.last,
@@ -146,26 +197,29 @@ def fused_inputs(
     )
 
 
-def _tokens(context: GraphContext, token: EventToken, seeds: Seeds, wanted: Ints) -> torch.Tensor:
+def _tokens(context: GraphContext, token: EventToken, seeds: Seeds | None, wanted: Ints) -> torch.Tensor:
     """Tokens of stored transactions, and of seeds that are numbered from N on."""
     num = len(context.graph)
     stored = context.inputs(token)[wanted[wanted < num]]
-    if not (wanted >= num).any():
+    if seeds is None or not (wanted >= num).any():
         return torch.from_numpy(stored)
     return torch.from_numpy(np.concatenate([stored, token.rows(context, seeds)[wanted[wanted >= num] - num]]))
 
 
-def _near(graph: TransactionGraph, event: dict[str, Ints], rows: Ints, num_near: int) -> tuple[Ints, Floats]:
-    """(P, M) the other end's last transactions before the pair's own, -1 for none, and hours since each."""
-    position, other, happened = (event[name][rows] for name in ("transaction", "other", "happened"))
+def near_transactions(
+    graph: TransactionGraph, position: Ints, other: Ints, happened: Ints, num_near: int
+) -> tuple[Ints, Floats]:
+    """(P, M) the last transactions of `other` (P,) before `position` (P,), -1 for none, and hours from each to
+    `happened` (P,)."""
     offsets, slots = recent_slots(graph.starts, graph.stops, graph.incident, other, position, num_near)
     count = np.diff(offsets)
-    row = np.repeat(np.arange(len(rows)), count)
+    row = np.repeat(np.arange(len(position)), count)
     place = np.arange(len(slots)) - np.repeat(offsets[:-1], count)
-    near = np.full((len(rows), num_near), -1, np.int64)
-    gap = np.zeros((len(rows), num_near), np.float32)
+    near = np.full((len(position), num_near), -1, np.int64)
+    gap = np.zeros((len(position), num_near), np.float32)
     near[row, place] = graph.incident[slots]
-    gap[row, place] = np.maximum(happened[row] - graph.event_time[graph.incident[slots]], 0) / _HOUR
+    between = happened[row] - graph.event_time[graph.incident[slots]]
+    gap[row, place] = np.maximum(between, 0) / MICROSECONDS_PER_HOUR
     return near, gap
 
 
@@ -181,10 +235,6 @@ def _stored(graph: TransactionGraph, seeds: Seeds) -> np.ndarray:
     return same
 
 
-def _role_of(entity_DR: Ints, entity: Ints) -> Ints:
+def role_of(entity_DR: Ints, entity: Ints) -> Ints:
     """The first role of each `entity` (D,) in its transaction's parties (D, R)."""
     return (entity_DR == entity[:, None]).argmax(axis=1)
-
-
-def _owner(log: EventLog, slot: Ints) -> Ints:
-    return np.searchsorted(log.starts, slot, side="right") - 1

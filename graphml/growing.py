@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphml.context import GraphContext, RowEncoder
+from graphml.event_log import EventLog
 from graphml.graph import SOURCE, TARGET, Floats, Ints, TransactionGraph
 from graphml.sampling import recent_slots
 from graphml.torch_first import torch
@@ -34,6 +35,7 @@ class GrowingContext(GraphContext):
         self.num_entities = past.num_entities
         self._depth = depth
         self._past, self._num_past = past, up_to
+        self._before: GraphContext | None = None
         self._label_origin = np.full(len(self.graph), _NO_ORIGIN)
         order = np.lexsort((-labels.origin, labels.known_at))
         order = order[labels.position[order] < up_to]
@@ -81,6 +83,17 @@ class GrowingContext(GraphContext):
         graph.label_known_at[start] = known_at
         graph.label_state[start] = is_fraud
         self._label_origin[position] = origin
+
+    def past(self) -> GraphContext:
+        """What it began with, whole, on the same tables."""
+        if self._before is None:
+            self._before = GraphContext(self._past)
+        self._before._encoded = dict(self._encoded)  # positions are the same, and later rows are not asked for
+        return self._before
+
+    def events(self) -> EventLog:
+        """Not kept: a row that reads events has a memory of its own (`graphml.fused_stream`)."""
+        raise NotImplementedError("A growing graph keeps no log of events: score by the row's stream.")
 
     def inputs(self, encoder: RowEncoder) -> Floats:
         """All transactions so far through `encoder`; rows of the spare room are zeros.

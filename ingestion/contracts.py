@@ -20,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+MICROSECONDS_PER_HOUR = 3_600_000_000
 
 KINDS = ("payment", "authorisation", "capture", "transfer", "refund", "reversal")
 OUTCOMES = ("approved", "declined")

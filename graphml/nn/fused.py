@@ -114,7 +114,8 @@ class CounterpartyAttention(nn.Module):
         rows = torch.cat([rows, rows.new_full((len(rows), 1), len(z_UH))], dim=1)
         key, value = told.index_select(0, rows.flatten()).unflatten(0, rows.shape).chunk(2, dim=2)
         hours = torch.cat([gap_PM, gap_PM.new_zeros(len(gap_PM), 1)], dim=1)
-        absent = torch.cat([near_PM < 0, torch.zeros_like(near_PM[:, :1], dtype=torch.bool)], dim=1)
+        absent = rows == len(z_UH)
+        absent[:, -1] = False
         bias = -self.log_slope_K.exp()[:, None] * torch.log1p(hours)[:, None]  # (P, K, M + 1)
         bias = bias.masked_fill(absent[:, None], -torch.inf)[:, :, None]
         found = scaled_dot_product_attention(
@@ -196,18 +197,31 @@ class Fused(nn.Module):
 
     def events(self, inputs: FusedInputs) -> torch.Tensor:
         """What the transformer reads of each event, (L, H)."""
-        z_UH = self.level_zero(inputs.token_UT)
-        if self.level_one is None:
-            z_PH = z_UH.index_select(0, inputs.own_P)
-        else:
-            z_PH = self.level_one(z_UH, inputs.own_P, inputs.near_PM, inputs.gap_PM)
-        known = (inputs.since_L >= 0)[:, None]
-        gaps = torch.cat([self.time(inputs.since_L.clamp(min=0)) * known, self.time(inputs.age_L)], dim=1)
-        result: torch.Tensor = (
-            z_PH.index_select(0, inputs.pair_L)
-            + self.kind(inputs.kind_L)
-            + self.role(inputs.role_L)
-            + self.gaps(gaps)
-            + self.first * ~known
+        z_PH = self.paired(inputs.token_UT, inputs.own_P, inputs.near_PM, inputs.gap_PM)
+        return self.read(
+            z_PH.index_select(0, inputs.pair_L), inputs.kind_L, inputs.role_L, inputs.since_L, inputs.age_L
         )
+
+    def paired(
+        self, token_UT: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
+    ) -> torch.Tensor:
+        """Transactions as seen from one of their parties, (P, H); see `FusedInputs`."""
+        z_UH: torch.Tensor = self.level_zero(token_UT)
+        if self.level_one is None:
+            return z_UH.index_select(0, own_P)
+        result: torch.Tensor = self.level_one(z_UH, own_P, near_PM, gap_PM)
+        return result
+
+    def read(
+        self,
+        z_LH: torch.Tensor,
+        kind_L: torch.Tensor,
+        role_L: torch.Tensor,
+        since_L: torch.Tensor,
+        age_L: torch.Tensor,
+    ) -> torch.Tensor:
+        """Events (L, H) of transactions as a party saw them; see `FusedInputs`."""
+        known = (since_L >= 0)[:, None]
+        gaps = torch.cat([self.time(since_L.clamp(min=0)) * known, self.time(age_L)], dim=1)
+        result: torch.Tensor = z_LH + self.kind(kind_L) + self.role(role_L) + self.gaps(gaps) + self.first * ~known
         return result

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from graphml.nn.sequences import Band, Sequences, gap_hours
+from graphml.nn.sequences import Band, Sequences
 from graphml.torch_first import torch
 
 
@@ -54,20 +54,12 @@ class TransformerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeysAndValues:
-    """What one block keeps of the last W - 1 events of each sequence, oldest first: `keys`, `values` (B, W - 1, H)."""
+class Memory:
+    """What the next event of each of B sequences needs of the W - 1 before it, in any order: `keys` and `values`
+    (B, N, W - 1, H) of N blocks, `filled` (B, W - 1) which of these events there are."""
 
     keys: torch.Tensor
     values: torch.Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cache:
-    """What a step needs of the events before: a block's keys and values each, `time` (B, W - 1) int64 µs of these
-    events, `filled` (B, W - 1) which of them there are."""
-
-    blocks: tuple[KeysAndValues, ...]
-    time: torch.Tensor
     filled: torch.Tensor
 
 
@@ -99,13 +91,13 @@ class BandedAttention(nn.Module):
         return result
 
     def step(
-        self, x_BH: torch.Tensor, kept: KeysAndValues, allowed_B1W: torch.Tensor, gap_B1W: torch.Tensor
-    ) -> tuple[torch.Tensor, KeysAndValues]:
-        """The next event of each sequence, (B, H) -> (B, H), and what is kept after it."""
+        self, x_BH: torch.Tensor, keys_BWH: torch.Tensor, values_BWH: torch.Tensor, band_B1W: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The next event of each sequence, (B, H) -> (B, H), its key and its value; `band_B1W` says of the events
+        before and of itself, the last one, whether it sees them, and the hours since."""
         query, key, value = self.projected(x_BH)[:, None].chunk(3, dim=2)
-        keys, values = torch.cat([kept.keys, key], dim=1), torch.cat([kept.values, value], dim=1)
-        found = self._attend(query, keys, values, allowed_B1W, gap_B1W)
-        return self.out(found[:, 0]), KeysAndValues(keys=keys[:, 1:], values=values[:, 1:])
+        found = self._attend(query, torch.cat([keys_BWH, key], dim=1), torch.cat([values_BWH, value], dim=1), *band_B1W)
+        return self.out(found[:, 0]), key[:, 0], value[:, 0]
 
     def _attend(
         self,
@@ -163,11 +155,11 @@ class TransformerBlock(nn.Module):
         return self._fed(x_LH + self.dropout(self.attention(self.attention_norm(x_LH), band)))
 
     def step(
-        self, x_BH: torch.Tensor, kept: KeysAndValues, allowed_B1W: torch.Tensor, gap_B1W: torch.Tensor
-    ) -> tuple[torch.Tensor, KeysAndValues]:
+        self, x_BH: torch.Tensor, keys_BWH: torch.Tensor, values_BWH: torch.Tensor, band_B1W: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `BandedAttention.step`."""
-        found, kept = self.attention.step(self.attention_norm(x_BH), kept, allowed_B1W, gap_B1W)
-        return self._fed(x_BH + self.dropout(found)), kept
+        found, key, value = self.attention.step(self.attention_norm(x_BH), keys_BWH, values_BWH, band_B1W)
+        return self._fed(x_BH + self.dropout(found)), key, value
 
     def _fed(self, x_LH: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = x_LH + self.dropout(self.feed(self.feed_norm(x_LH)))
@@ -191,27 +183,38 @@ class EventTransformer(nn.Module):
         result: torch.Tensor = self.norm(x_LH)
         return result
 
-    def empty(self, num_sequences: int) -> Cache:
-        """The cache of sequences without an event."""
+    def step(
+        self, x_BH: torch.Tensor, hours_BW: torch.Tensor, memory: Memory
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """States (B, H) of the next event of each sequence, as `forward` gives them, and its keys and values
+        (B, N, H); `hours_BW` (B, W - 1) since the events before."""
+        itself = memory.filled.new_ones(len(x_BH), 1)
+        allowed = torch.cat([memory.filled, itself], dim=1)[:, None]
+        hours = torch.cat([hours_BW, hours_BW.new_zeros(len(x_BH), 1)], dim=1)[:, None]
+        keys, values = [], []
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, TransformerBlock)
+            x_BH, key, value = block.step(x_BH, memory.keys[:, number], memory.values[:, number], (allowed, hours))
+            keys.append(key)
+            values.append(value)
+        return self.norm(x_BH), torch.stack(keys, dim=1), torch.stack(values, dim=1)
+
+    def remembered(self, x_LH: torch.Tensor, sequences: Sequences, last_D: torch.Tensor) -> tuple[torch.Tensor, Memory]:
+        """`forward`, and what is remembered after the events `last_D` (D,), the last event first."""
+        self._require_cache()
+        back = torch.arange(self.config.window - 1, device=x_LH.device)
+        row_DW = (last_D[:, None] - back).clamp(min=0)
+        filled = (last_D[:, None] >= back) & (sequences.sequence_L[row_DW] == sequences.sequence_L[last_D][:, None])
+        band = sequences.band(self.config.window)
+        kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for block in self.blocks:
+            assert isinstance(block, TransformerBlock)
+            _, key, value = block.attention.projected(block.attention_norm(x_LH)).chunk(3, dim=1)
+            kept.append((key[row_DW], value[row_DW]))
+            x_LH = block(x_LH, band)
+        keys, values = (torch.stack(parts, dim=1) for parts in zip(*kept, strict=True))
+        return self.norm(x_LH), Memory(keys=keys, values=values, filled=filled)
+
+    def _require_cache(self) -> None:
         if self.config.both_ways:
             raise ValueError("A transformer that looks both ways has no cache: a later event changes earlier states.")
-        like = self.norm.weight
-        shape = (num_sequences, self.config.window - 1)
-        nothing = like.new_zeros(*shape, self.config.width)
-        return Cache(
-            blocks=(KeysAndValues(keys=nothing, values=nothing),) * self.config.num_blocks,
-            time=torch.zeros(shape, dtype=torch.int64, device=like.device),
-            filled=torch.zeros(shape, dtype=torch.bool, device=like.device),
-        )
-
-    def step(self, x_BH: torch.Tensor, time_B: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
-        """States (B, H) of the next event of each sequence, as `forward` gives them, and the cache after it."""
-        time = torch.cat([cache.time, time_B[:, None]], dim=1)
-        filled = torch.cat([cache.filled, cache.filled.new_ones(len(x_BH), 1)], dim=1)
-        gap_B1W = gap_hours(time_B[:, None], time)
-        kept: list[KeysAndValues] = []
-        for block, before in zip(self.blocks, cache.blocks, strict=True):
-            assert isinstance(block, TransformerBlock)
-            x_BH, after = block.step(x_BH, before, filled[:, None], gap_B1W)
-            kept.append(after)
-        return self.norm(x_BH), Cache(blocks=tuple(kept), time=time[:, 1:], filled=filled[:, 1:])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphml.nn.sequences import Sequences
-from graphml.nn.transformer import BandedAttention, EventTransformer, TransformerConfig
+from graphml.nn.sequences import Sequences, gap_hours
+from graphml.nn.transformer import BandedAttention, EventTransformer, Memory, TransformerConfig
 from graphml.torch_first import torch
 
 HOUR = 3_600_000_000
@@ -90,17 +90,34 @@ def test_the_whole_receptive_field_is_seen() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
-def test_steps_with_a_cache_give_the_numbers_of_a_whole_pass(window: int) -> None:
-    config = TransformerConfig(width=16, num_blocks=3, num_heads=2, window=window)
-    model = network(config)
-    lengths = [11, 11, 11]
-    sequences, x_LH = packed(lengths)
+@pytest.mark.parametrize("begin", [0, 5])
+def test_steps_with_what_is_remembered_give_the_numbers_of_a_whole_pass(window: int, begin: int) -> None:
+    model = network(TransformerConfig(width=16, num_blocks=3, num_heads=2, window=window))
+    sequences, x_LH = packed([11, 11, 11])
     whole = model(x_LH, sequences).unflatten(0, (3, 11))
-    cache = model.empty(3)
     x_BLH, time_BL = x_LH.unflatten(0, (3, 11)), sequences.time_L.unflatten(0, (3, 11))
-    for at in range(11):
-        found, cache = model.step(x_BLH[:, at], time_BL[:, at], cache)
-        assert torch.allclose(found, whole[:, at], atol=2e-6), at
+    with torch.no_grad():
+        memory = Memory(
+            keys=torch.zeros(3, 3, window - 1, 16),
+            values=torch.zeros(3, 3, window - 1, 16),
+            filled=torch.zeros(3, window - 1, dtype=torch.bool),
+        )
+        time_BW = torch.zeros(3, window - 1, dtype=torch.long)
+        if begin:
+            last = torch.arange(3) * 11 + begin - 1
+            again, memory = model.remembered(x_LH, sequences, last)
+            assert torch.allclose(again.unflatten(0, (3, 11)), whole, atol=1e-6)
+            time_BW = sequences.time_L[(last[:, None] - torch.arange(window - 1)).clamp(min=0)]
+        for at in range(begin, 11):
+            hours = gap_hours(time_BL[:, at, None], time_BW)[:, 0]
+            found, keys, values = model.step(x_BLH[:, at], hours, memory)
+            assert torch.allclose(found, whole[:, at], atol=2e-6), at
+            memory = Memory(  # the newest first, the oldest falls out
+                keys=torch.cat([keys[:, :, None], memory.keys], dim=2)[:, :, : window - 1],
+                values=torch.cat([values[:, :, None], memory.values], dim=2)[:, :, : window - 1],
+                filled=torch.cat([torch.ones(3, 1, dtype=torch.bool), memory.filled], dim=1)[:, : window - 1],
+            )
+            time_BW = torch.cat([time_BL[:, at, None], time_BW], dim=1)[:, : window - 1]
 
 
 def test_sequences_packed_together_are_as_if_alone() -> None:
@@ -158,6 +175,8 @@ def test_both_ways_is_attention_under_a_full_mask(lengths: list[int], window: in
     assert torch.allclose(found, layer.out(expected.transpose(0, 1).flatten(1)), atol=1e-5)
 
 
-def test_both_ways_has_no_cache() -> None:
+def test_both_ways_remembers_nothing() -> None:
+    sequences, x_LH = packed([3])
+    both = network(TransformerConfig(width=16, num_heads=2, window=4, both_ways=True))
     with pytest.raises(ValueError, match="no cache"):
-        network(TransformerConfig(width=16, num_heads=2, window=4, both_ways=True)).empty(1)
+        both.remembered(x_LH, sequences, torch.tensor([2]))

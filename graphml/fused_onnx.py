@@ -1,0 +1,98 @@
+"""The fused network's steps in ONNX: scoring without torch, with the numbers of torch.
+
+fused.transaction.onnx, fused.label.onnx: `graphml.nn.fused_step`, the number of parties is free, all else is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from graphml.fused_row import FusedRow
+from graphml.nn.fused_step import LabelStep, TransactionStep
+from graphml.torch_first import torch
+
+TRANSACTION, LABEL = "fused.transaction.onnx", "fused.label.onnx"
+_AFTER = ["state", "keys", "values"]
+
+
+class OnnxSteps:
+    """The steps by ONNX Runtime on one thread; see `graphml.fused_stream.Steps`."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._transaction, self._label = (
+            ort.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
+            for name in (TRANSACTION, LABEL)
+        )
+
+    def transaction(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `TransactionStep`."""
+        return tuple(self._transaction.run(None, _known(self._transaction, inputs)))
+
+    def label(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `LabelStep`."""
+        return tuple(self._label.run(None, _known(self._label, inputs)))
+
+
+def export_steps(row: FusedRow, folder: Path) -> None:
+    """Write both files into a folder that is there."""
+    sizes = row.config.transformer
+    parties, blocks, window, width = 2, sizes.num_blocks, sizes.window - 1, sizes.width
+    memory = {
+        "hours_DW": torch.ones(parties, window),
+        "filled_DW": torch.ones(parties, window, dtype=torch.bool),
+        "keys_DNWH": torch.zeros(parties, blocks, window, width),
+        "values_DNWH": torch.zeros(parties, blocks, window, width),
+    }
+    event = {"role_D": torch.tensor([0, 1]), "since_D": torch.ones(parties)}
+    transaction = {
+        "token_1T": torch.zeros(1, row.config.token_width),
+        "near_DMT": torch.zeros(parties, row.config.num_near, row.config.token_width),
+        "absent_DM": torch.zeros(parties, row.config.num_near, dtype=torch.bool),
+        "gap_DM": torch.ones(parties, row.config.num_near),
+        **event,
+        "index_1R": torch.zeros(1, row.config.num_roles, dtype=torch.int64),
+        "state_DH": torch.zeros(parties, width),
+        **memory,
+    }
+    label = {
+        "z_DH": torch.zeros(parties, width),
+        "kind_D": torch.ones(parties, dtype=torch.int64),
+        **event,
+        "age_D": torch.ones(parties),
+        **memory,
+    }
+    was_training = row.network.training
+    row.network.eval()
+    _export(TransactionStep(row.network), transaction, ["logit", "z", *_AFTER], folder / TRANSACTION)
+    _export(LabelStep(row.network), label, _AFTER, folder / LABEL)
+    row.network.train(was_training)
+
+
+def _export(step: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], file: Path) -> None:
+    parties = torch.export.Dim("parties", min=1, max=64)
+    torch.onnx.export(
+        step,
+        kwargs=inputs,
+        f=file,
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_shapes={name: {0: parties} if "_D" in name else None for name in inputs},
+        dynamo=True,
+        external_data=False,
+        optimize=True,
+        verbose=False,
+    )
+
+
+def _known(session: ort.InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The inputs that the session has: those of a network without level 1 are left out of its graph."""
+    wanted = {each.name for each in session.get_inputs()}
+    return {name: np.ascontiguousarray(column) for name, column in inputs.items() if name in wanted}

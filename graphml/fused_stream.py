@@ -1,0 +1,267 @@
+"""The fused row one event at a time: keys, values and last states of every party are kept, nothing is computed anew.
+
+A party's memory is what its next event can see: (W - 1) x N keys and values of width H. It is built from the log, by
+one pass over each party's last events, and moves on with every transaction and every outcome that becomes known; so
+building it again from the log gives the same.
+
+Legend: V entities, D parties of an event, R roles, M last transactions of the other end, W window, N blocks, H width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphml.context import GraphContext
+from graphml.fused_row import FusedRow, history_inputs, near_transactions, role_of
+from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds
+from graphml.growing import GrowingContext
+from graphml.nn.fused_step import LabelStep, TransactionStep
+from graphml.nn.sequences import Sequences
+from graphml.sampling import seed_nodes
+from graphml.torch_first import torch
+from ingestion.contracts import MICROSECONDS_PER_HOUR
+
+#: A step by the names of its arguments (`graphml.nn.fused_step`): arrays in, arrays out.
+Step = Callable[[Mapping[str, NDArray[Any]]], tuple[NDArray[Any], ...]]
+
+_PARTIES_AT_ONCE = 512
+
+
+class Steps(Protocol):
+    """What runs the network's steps: torch, or ONNX Runtime (`graphml.fused_onnx`)."""
+
+    def transaction(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `TransactionStep`."""
+        ...
+
+    def label(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `LabelStep`."""
+        ...
+
+
+class TorchSteps:
+    """The steps by torch itself."""
+
+    def __init__(self, row: FusedRow) -> None:
+        self._transaction, self._label = TransactionStep(row.network).eval(), LabelStep(row.network).eval()
+
+    def transaction(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `Steps`."""
+        return _run(self._transaction, inputs)
+
+    def label(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """See `Steps`."""
+        return _run(self._label, inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A transaction's parties (D,), their roles (D,) and what each saw of it (D, H)."""
+
+    entity: Ints
+    role: Ints
+    z: Floats
+    event_time: int
+
+
+@dataclass(kw_only=True)
+class PartyMemory:
+    """Of V entities: `keys`, `values` (V, N, W - 1, H), `times` (V, W - 1) µs and `filled` (V, W - 1) of remembered
+    events, `next` (V,) where the next one goes (the oldest there), `state` (V, H) after the last, `last_time` (V,)."""
+
+    keys: Floats
+    values: Floats
+    times: Ints
+    filled: NDArray[np.bool_]
+    next: Ints
+    state: Floats
+    last_time: Ints
+    has_event: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, num: int, *, blocks: int, window: int, width: int) -> PartyMemory:
+        """Of entities without an event."""
+        return cls(
+            keys=np.zeros((num, blocks, window - 1, width), np.float32),
+            values=np.zeros((num, blocks, window - 1, width), np.float32),
+            times=np.zeros((num, window - 1), np.int64),
+            filled=np.zeros((num, window - 1), bool),
+            next=np.zeros(num, np.int64),
+            state=np.zeros((num, width), np.float32),
+            last_time=np.zeros(num, np.int64),
+            has_event=np.zeros(num, bool),
+        )
+
+    def __len__(self) -> int:
+        return len(self.next)
+
+    @property
+    def bytes_a_party(self) -> int:
+        """What one party takes."""
+        return sum(column.itemsize * column[0].size for column in vars(self).values())
+
+    def grow(self, num: int) -> None:
+        """Room for at least `num` entities."""
+        if num <= len(self):
+            return
+        for name, column in vars(self).items():
+            room = np.zeros((2 * num - len(column), *column.shape[1:]), column.dtype)
+            setattr(self, name, np.concatenate([column, room]))
+
+    def inputs(self, entity: Ints, time: int) -> dict[str, NDArray[Any]]:
+        """What a step at `time` µs is given of these entities (D,)."""
+        since = np.maximum(time - self.last_time[entity], 0) / MICROSECONDS_PER_HOUR
+        hours = np.maximum(time - self.times[entity], 0) / MICROSECONDS_PER_HOUR
+        return {
+            "since_D": np.where(self.has_event[entity], since, -1.0).astype(np.float32),
+            "hours_DW": hours.astype(np.float32),
+            "filled_DW": self.filled[entity],
+            "keys_DNWH": self.keys[entity],
+            "values_DNWH": self.values[entity],
+        }
+
+    def remember(self, entity: Ints, time: int, state: Floats, keys: Floats, values: Floats) -> None:
+        """An event of these entities (D,), once each, at `time` µs, with its keys and values (D, N, H)."""
+        if self.times.shape[1]:
+            place = self.next[entity]
+            self.keys[entity, :, place], self.values[entity, :, place] = keys, values
+            self.times[entity, place], self.filled[entity, place] = time, True
+            self.next[entity] = (place + 1) % self.times.shape[1]
+        self.state[entity], self.last_time[entity], self.has_event[entity] = state, time, True
+
+
+@dataclass(kw_only=True)
+class _Label:
+    position: int
+    known_at: int
+    is_fraud: bool
+
+
+@dataclass(kw_only=True)
+class FusedStream:
+    """Scores transactions in the order of the sequence. `seen`: transactions since the start, by position."""
+
+    row: FusedRow
+    context: GrowingContext
+    steps: Steps
+    memory: PartyMemory
+    seen: dict[int, Seen] = field(default_factory=dict)
+    _labels: list[_Label] = field(default_factory=list)
+    _scored: tuple[Seen, tuple[NDArray[Any], ...]] | None = None
+
+    @classmethod
+    def begin(cls, row: FusedRow, context: GrowingContext, *, steps: Steps | None = None) -> FusedStream:
+        """After what the context holds at its start: its transactions, and the labels known by the last of them.
+
+        Raises ValueError for an encoder, which has no memory.
+        """
+        sizes = row.config.transformer
+        if sizes.both_ways:
+            raise ValueError("An encoder reads each window anew: it has no memory. Serve a decoder or the fused row.")
+        context.inputs(row.token)  # asked for before the first transaction is added
+        memory = PartyMemory.empty(
+            context.num_entities, blocks=sizes.num_blocks, window=sizes.window, width=sizes.width
+        )
+        if context.num_transactions:
+            _fill(memory, row, context.past(), context.num_transactions)
+        return cls(row=row, context=context, steps=steps or TorchSteps(row), memory=memory)
+
+    def score(self, seed: Seeds) -> float:
+        """The logit of one seed, as of now: the next transaction of the context."""
+        self._flush()
+        nodes, index_SR = seed_nodes(seed.entity)
+        entity, time = nodes.entity, int(seed.cuts.event_time[0])
+        self.memory.grow(self.context.num_entities)
+        role = role_of(seed.entity[nodes.cut], entity)
+        other = seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)]
+        inputs = self.memory.inputs(entity, time)
+        inputs |= self._near(self.context, np.full(len(entity), seed.cuts.position[0]), other, time)
+        inputs |= {"token_1T": self.row.token.rows(self.context, seed), "role_D": role}
+        inputs |= {"index_1R": index_SR, "state_DH": self.memory.state[entity]}
+        logit, z, *after = self.steps.transaction(inputs)
+        self._scored = Seen(entity=entity, role=role, z=z, event_time=time), tuple(after)
+        return float(self.row.correction(np.asarray(logit, np.float64))[0])
+
+    def add(self, position: int) -> None:
+        """The transaction that was scored last is the one at `position`, and part of history from now on."""
+        assert self._scored is not None, "score comes first"
+        seen, after = self._scored
+        self.memory.remember(seen.entity, seen.event_time, *after)
+        self.seen[position], self._scored = seen, None
+
+    def observe_label(self, position: int, *, known_at: int, is_fraud: bool) -> None:
+        """An outcome that became known, before the next transaction."""
+        self._labels.append(_Label(position=position, known_at=known_at, is_fraud=is_fraud))
+
+    def _flush(self) -> None:
+        """Labels that came since the last transaction, in the order of the log."""
+        for label in sorted(self._labels, key=lambda each: (each.known_at, each.position)):
+            seen = self.seen.get(label.position) or self._seen_before(label.position)
+            age = max(label.known_at - seen.event_time, 0) / MICROSECONDS_PER_HOUR
+            inputs = self.memory.inputs(seen.entity, label.known_at)
+            inputs |= {"z_DH": seen.z, "role_D": seen.role, "kind_D": np.full(len(seen.role), 1 + label.is_fraud)}
+            inputs |= {"age_D": np.full(len(seen.role), age, np.float32)}
+            self.memory.remember(seen.entity, label.known_at, *self.steps.label(inputs))
+        self._labels.clear()
+
+    def _near(self, context: GraphContext, position: Ints, other: Ints, time: int) -> dict[str, NDArray[Any]]:
+        num = self.row.config.num_near
+        near, gap = near_transactions(context.graph, position, other, np.full(len(other), time), num)
+        tokens = self.context.inputs(self.row.token)[np.maximum(near, 0)]
+        return {"near_DMT": tokens, "absent_DM": near < 0, "gap_DM": gap}
+
+    def _seen_before(self, position: int) -> Seen:
+        """What parties saw of a transaction that was there at the start."""
+        past = self.context.past()
+        seed = past.graph.seeds(np.asarray([position]))
+        entity = seed_nodes(seed.entity)[0].entity
+        role = role_of(np.repeat(seed.entity, len(entity), axis=0), entity)
+        other = seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)]
+        time = int(seed.cuts.event_time[0])
+        near = self._near(past, np.full(len(entity), position), other, time)
+        token_1T = self.context.inputs(self.row.token)[position : position + 1]
+        num = near["near_DMT"].shape[1]
+        number = np.where(near["absent_DM"], -1, 1 + np.arange(len(entity) * num).reshape(len(entity), num))
+        with torch.inference_mode():
+            z = self.row.network.paired(
+                torch.from_numpy(np.concatenate([token_1T, near["near_DMT"].reshape(-1, token_1T.shape[1])])),
+                torch.zeros(len(entity), dtype=torch.int64),
+                torch.from_numpy(number),
+                torch.from_numpy(near["gap_DM"]),
+            )
+        return Seen(entity=entity, role=role, z=z.numpy(), event_time=time)
+
+
+def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) -> None:
+    """Memory of all parties after the first `up_to` transactions."""
+    log = past.events()
+    everyone = np.arange(past.graph.num_entities)
+    cut = past.graph.cut_after(up_to)
+    cuts = Cuts(**{name: np.repeat(column, len(everyone)) for name, column in vars(cut).items()})
+    behind = log.before(everyone, cuts)
+    active = np.flatnonzero(behind > log.starts[:-1])
+    row.network.eval()
+    for start in range(0, len(active), _PARTIES_AT_ONCE):
+        entity = active[start : start + _PARTIES_AT_ONCE]
+        inputs = history_inputs(past, row.token, behind[entity], row.config.receptive_field, row.config.num_near)
+        sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
+        with torch.inference_mode():
+            h_LH, kept = row.network.transformer.remembered(row.network.events(inputs), sequences, inputs.last_D)
+        back = np.arange(memory.times.shape[1])[::-1]  # the oldest first: it is the first to make room
+        rows = np.maximum(inputs.last_D.numpy()[:, None] - back, 0)
+        memory.keys[entity], memory.values[entity] = kept.keys.numpy()[:, :, ::-1], kept.values.numpy()[:, :, ::-1]
+        memory.filled[entity], memory.times[entity] = kept.filled.numpy()[:, ::-1], inputs.time_L.numpy()[rows]
+        memory.state[entity] = h_LH.numpy()[inputs.last_D.numpy()]
+        memory.last_time[entity] = log.time[behind[entity] - 1]
+        memory.has_event[entity] = True
+
+
+def _run(step: torch.nn.Module, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    with torch.inference_mode():
+        found = step(**{name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in inputs.items()})
+    return tuple(each.numpy() for each in found)

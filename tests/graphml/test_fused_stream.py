@@ -1,0 +1,138 @@
+"""One event at a time: the logits of the batch, from any start, with late events and corrections, by torch and ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphml.context import GraphContext
+from graphml.fused_onnx import OnnxSteps, export_steps
+from graphml.fused_row import FusedRow
+from graphml.fused_stream import FusedStream, Steps
+from graphml.fused_training import FusedTraining, fit_fused, fused_row
+from graphml.graph import TransactionGraph
+from graphml.growing import GrowingContext
+from graphml.label_table import labels_of
+from graphml.tasks import Task
+from graphml.trainer_config import TrainerConfig
+from ingestion.labels import LabelEvents
+from tests.graphml.cases import random_graph
+
+GRAPH = random_graph(3, num=200, entities=9)
+POSITIONS = np.arange(60, 200)
+FUSED = FusedTraining(width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32))
+KINDS = {
+    "fused": FUSED,
+    "decoder": replace(FUSED, fanouts=(0, 0)),
+    "one event": replace(FUSED, window=1),
+    "three blocks": replace(FUSED, num_blocks=3, window=3),
+}
+
+
+def fitted(kind: str) -> FusedRow:
+    is_fraud = np.random.default_rng(0).random(len(POSITIONS)) < 0.3
+    task = Task(positions=POSITIONS, is_fraud=is_fraud)
+    return fit_fused(GraphContext(GRAPH), task, range(4), KINDS[kind])
+
+
+def stream_of(row: FusedRow, begin: int, steps: Steps | None = None) -> FusedStream:
+    labels = labels_of(GRAPH)
+    known = labels.known_at <= (GRAPH.available_at[begin - 1] if begin else -1)
+    before = LabelEvents(**{name: column[known] for name, column in vars(labels).items()})
+    return FusedStream.begin(row, GrowingContext(GRAPH, before, up_to=begin, depth=16), steps=steps)
+
+
+def replay(stream: FusedStream, begin: int, end: int) -> np.ndarray:
+    """Logits of transactions that are fed in order, labels when they are due."""
+    labels, logits = labels_of(GRAPH), []
+    known = labels.known_at <= (GRAPH.available_at[begin - 1] if begin else -1)
+    waiting = np.flatnonzero(~known)
+    for position in range(begin, end):
+        now = int(GRAPH.available_at[position])
+        is_due = (labels.known_at[waiting] <= now) & (labels.position[waiting] < position)
+        for at in waiting[is_due]:
+            label = {"known_at": int(labels.known_at[at]), "is_fraud": bool(labels.is_fraud[at])}
+            stream.observe_label(int(labels.position[at]), **label)
+            stream.context.set_label(int(labels.position[at]), **label, origin=int(labels.origin[at]))
+        waiting = waiting[~is_due]
+        logits.append(stream.score(GRAPH.seeds(np.asarray([position]))))
+        stream.context.add_transaction(
+            entity=GRAPH.entity[position],
+            event_time=int(GRAPH.event_time[position]),
+            available_at=now,
+            features=GRAPH.features[position],
+        )
+        stream.add(position)
+    return np.asarray(logits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("begin", [0, 60, 150])
+def test_a_replay_gives_the_logits_of_the_batch(kind: str, begin: int) -> None:
+    row = fitted(kind)
+    batch = row.logits(GraphContext(GRAPH), GRAPH.seeds(np.arange(begin, 200)))
+    assert np.abs(replay(stream_of(row, begin), begin, 200) - batch).max() < 1e-4
+    assert batch.std() > 0.1
+
+
+def test_the_graph_has_late_events_and_corrected_labels() -> None:
+    labels = labels_of(GRAPH)
+    assert (np.diff(GRAPH.event_time) < 0).any()
+    assert (np.bincount(labels.position) > 1).any()
+    assert len(GRAPH.roles) == 3
+    assert (GRAPH.entity < 0).any()
+
+
+def test_memory_that_is_built_again_is_the_memory_that_went_on() -> None:
+    row = fitted("fused")
+    went_on = stream_of(row, 60)
+    replay(went_on, 60, 150)
+    again = stream_of(row, 150)
+    for stream in (went_on, again):
+        stream._flush()
+    num = GRAPH.num_entities
+    assert np.allclose(went_on.memory.state[:num], again.memory.state[:num], atol=1e-5)
+    assert np.array_equal(went_on.memory.last_time[:num], again.memory.last_time[:num])
+    for name in ("keys", "values"):
+        sums = [
+            np.where(stream.memory.filled[:num, None, :, None], getattr(stream.memory, name)[:num], 0).sum(axis=2)
+            for stream in (went_on, again)
+        ]
+        assert np.allclose(*sums, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_onnx_gives_the_numbers_of_torch(kind: str, tmp_path: Path) -> None:
+    row = fitted(kind)
+    export_steps(row, tmp_path)
+    onnx, eager = (replay(stream_of(row, 60, steps), 60, 120) for steps in (OnnxSteps(tmp_path), None))
+    assert np.allclose(onnx, eager, atol=1e-5)
+
+
+def test_a_new_party_has_nothing_to_remember_until_it_has() -> None:
+    row = fitted("fused")
+    stream = stream_of(row, 200)
+    new = stream.context.add_entity(0)
+    seed = GRAPH.seeds(np.asarray([199]))
+    cuts = replace(seed.cuts, position=np.asarray([200]))
+    found = stream.score(replace(seed, entity=np.asarray([[new, GRAPH.entity[199, 1], -1]]), cuts=cuts))
+    assert np.isfinite(found)
+    assert not stream.memory.has_event[new]
+
+
+def test_an_encoder_cannot_be_streamed() -> None:
+    encoder = replace(FUSED, fanouts=(0, 0), both_ways=True)
+    task = Task(positions=POSITIONS, is_fraud=POSITIONS % 3 == 0)
+    row = fused_row(GraphContext(GRAPH), task, range(4), encoder)
+    with pytest.raises(ValueError, match="no memory"):
+        FusedStream.begin(row, GrowingContext(GRAPH, labels_of(GRAPH), up_to=0, depth=16))
+
+
+def test_a_growing_graph_keeps_no_log() -> None:
+    context = GrowingContext(GRAPH, labels_of(GRAPH), up_to=200, depth=16)
+    with pytest.raises(NotImplementedError, match="stream"):
+        context.events()
+    assert isinstance(context.past().graph, TransactionGraph)
