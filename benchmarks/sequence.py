@@ -73,9 +73,7 @@ class Measured:
         return statistics.median(self.speeds["banded"]) / statistics.median(self.speeds["windowed"])
 
     @classmethod
-    def of(
-        cls, length: int, parties: int, config: FusedTraining, fanouts: tuple[int, int], *, rounds: int
-    ) -> Measured:
+    def of(cls, length: int, parties: int, config: FusedTraining, fanouts: tuple[int, int], *, rounds: int) -> Measured:
         """Measure at one length of the histories."""
         graph = histories(parties, length)
         context, positions = GraphContext(graph), np.arange(len(graph))

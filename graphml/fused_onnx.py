@@ -1,6 +1,6 @@
 """The fused network's steps in ONNX: scoring without torch, with the numbers of torch.
 
-fused.transaction.onnx, fused.label.onnx: `graphml.nn.fused_step`, the number of parties is free, all else is fixed.
+<row>.transaction.onnx, <row>.label.onnx: `graphml.nn.fused_step`, the number of parties is free, all else is fixed.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from graphml.fused_row import FusedRow
+from graphml.nn.fused import Fused
 from graphml.nn.fused_step import LabelStep, TransactionStep
 from graphml.torch_first import torch
 
-TRANSACTION, LABEL = "fused.transaction.onnx", "fused.label.onnx"
 _AFTER = ["state", "keys", "values"]
 
 
 class OnnxSteps:
     """The steps by ONNX Runtime on one thread; see `graphml.fused_stream.Steps`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._transaction, self._label = (
-            ort.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
-            for name in (TRANSACTION, LABEL)
+            ort.InferenceSession(folder / f"{name}.{step}.onnx", options, providers=["CPUExecutionProvider"])
+            for step in ("transaction", "label")
         )
 
     def transaction(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
@@ -41,9 +40,9 @@ class OnnxSteps:
         return tuple(self._label.run(None, _known(self._label, inputs)))
 
 
-def export_steps(row: FusedRow, folder: Path) -> None:
-    """Write both files into a folder that is there."""
-    sizes = row.config.transformer
+def export_steps(network: Fused, folder: Path, name: str) -> None:
+    """Write both files of a row into a folder that is there."""
+    config, sizes = network.config, network.config.transformer
     parties, blocks, window, width = 2, sizes.num_blocks, sizes.window - 1, sizes.width
     memory = {
         "hours_DW": torch.ones(parties, window),
@@ -53,12 +52,12 @@ def export_steps(row: FusedRow, folder: Path) -> None:
     }
     event = {"role_D": torch.tensor([0, 1]), "since_D": torch.ones(parties)}
     transaction = {
-        "token_1T": torch.zeros(1, row.config.token_width),
-        "near_DMT": torch.zeros(parties, row.config.num_near, row.config.token_width),
-        "absent_DM": torch.zeros(parties, row.config.num_near, dtype=torch.bool),
-        "gap_DM": torch.ones(parties, row.config.num_near),
+        "token_1T": torch.zeros(1, config.token_width),
+        "near_DMT": torch.zeros(parties, config.num_near, config.token_width),
+        "absent_DM": torch.zeros(parties, config.num_near, dtype=torch.bool),
+        "gap_DM": torch.ones(parties, config.num_near),
         **event,
-        "index_1R": torch.zeros(1, row.config.num_roles, dtype=torch.int64),
+        "index_1R": torch.zeros(1, config.num_roles, dtype=torch.int64),
         "state_DH": torch.zeros(parties, width),
         **memory,
     }
@@ -69,17 +68,14 @@ def export_steps(row: FusedRow, folder: Path) -> None:
         "age_D": torch.ones(parties),
         **memory,
     }
-    was_training = row.network.training
-    row.network.eval()
-    _export(TransactionStep(row.network), transaction, ["logit", "z", *_AFTER], folder / TRANSACTION)
-    _export(LabelStep(row.network), label, _AFTER, folder / LABEL)
-    row.network.train(was_training)
+    _export(TransactionStep(network), transaction, ["logit", "z", *_AFTER], folder / f"{name}.transaction.onnx")
+    _export(LabelStep(network), label, _AFTER, folder / f"{name}.label.onnx")
 
 
 def _export(step: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], file: Path) -> None:
     parties = torch.export.Dim("parties", min=1, max=64)
     torch.onnx.export(
-        step,
+        step.eval(),
         kwargs=inputs,
         f=file,
         input_names=list(inputs),

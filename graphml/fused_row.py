@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from graphml.context import GraphContext
 from graphml.event_code import EventToken
 from graphml.event_log import EventLog, PackedEvents, pack
+from graphml.fused_onnx import export_steps
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
 from graphml.losses import Correction
@@ -31,13 +32,13 @@ _SEEDS_AT_ONCE = 512
 
 @dataclass(frozen=True, kw_only=True)
 class FusedRow:
-    """`correction` undoes what the loss did."""
+    """`name` is one of `graphml.fused_training.KINDS`; `correction` undoes what the loss did."""
 
     network: Fused
     config: FusedConfig
     token: EventToken
     correction: Correction
-    name: str = "fused"
+    name: str
     cost: int = 4
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
@@ -52,21 +53,41 @@ class FusedRow:
         inputs = fused_inputs(context, self.token, seeds, sizes.receptive_field, sizes.num_near, alone=alone)
         return (inputs.to(device),)
 
+    def embed(self, context: GraphContext, entity_ids: Ints, cut: Cuts) -> Floats:
+        """States (D, H) float32 of entities after the last event that one cut (C = 1) sees, each of length 1; zeros for
+        one without any."""
+        log, device = context.events(), next(self.network.parameters()).device
+        cuts = Cuts(**{name: np.repeat(column, len(entity_ids)) for name, column in vars(cut).items()})
+        behind = log.before(entity_ids, cuts)
+        active = np.flatnonzero(behind > log.starts[entity_ids])
+        result = np.zeros((len(entity_ids), self.config.transformer.width), np.float32)
+        self.network.eval()
+        for start in range(0, len(active), _SEEDS_AT_ONCE):
+            part = active[start : start + _SEEDS_AT_ONCE]
+            there, member = np.unique(behind[part], return_inverse=True)
+            inputs = history_inputs(context, self.token, there, self.config).to(device)
+            with torch.inference_mode():
+                h_DH = self.network.states(inputs).index_select(0, inputs.last_D)
+                result[part] = torch.nn.functional.normalize(h_DH, dim=1).cpu().numpy()[member]
+        return result
+
     def save(self, folder: Path) -> None:
-        """Write `fused.safetensors` and `fused.json`."""
+        """Write `<name>.safetensors`, `<name>.json` and, of a network that can be streamed, its steps in ONNX."""
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / "fused.safetensors")
+        save_file(weights, folder / f"{self.name}.safetensors")
         data = {
             "config": asdict(self.config),
             "token": self.token.as_dict(),
             "correction": self.correction.as_dict(),
         }
-        (folder / "fused.json").write_bytes(orjson.dumps(data))
+        (folder / f"{self.name}.json").write_bytes(orjson.dumps(data))
+        if not self.config.transformer.both_ways:
+            export_steps(self.network, folder, self.name)
 
     @classmethod
-    def load(cls, folder: Path) -> FusedRow:
+    def load(cls, folder: Path, name: str = "fused") -> FusedRow:
         """Read what `save` wrote."""
-        data = orjson.loads((folder / "fused.json").read_bytes())
+        data = orjson.loads((folder / f"{name}.json").read_bytes())
         sizes = data["config"] | {
             "bins": tuple(data["config"]["bins"]),
             "edges_hours": tuple(data["config"]["edges_hours"]),
@@ -74,12 +95,13 @@ class FusedRow:
         }
         config = FusedConfig(**sizes)
         network = Fused(config)
-        network.load_state_dict(load_file(folder / "fused.safetensors"))
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         return cls(
             network=network,
             config=config,
             token=EventToken.from_dict(data["token"]),
             correction=Correction(**data["correction"]),
+            name=name,
         )
 
 
@@ -125,16 +147,16 @@ def fused_inputs(
     return _tensors(context, token, num_near, event, packed, seeds=seeds, own_S=own_S, index_SR=index_SR)
 
 
-def history_inputs(
-    context: GraphContext, token: EventToken, behind: Ints, receptive_field: int, num_near: int
-) -> FusedInputs:
+def history_inputs(context: GraphContext, token: EventToken, behind: Ints, config: FusedConfig) -> FusedInputs:
     """The last events of parties up to the slot (of the log) before each of `behind` (D,); there are no seeds."""
     log = context.events()
     entity = log.owner(behind - 1)
-    packed = pack(log.starts, entity, behind - 1, receptive_field, stored=np.ones(len(behind), bool))
+    packed = pack(log.starts, entity, behind - 1, config.receptive_field, stored=np.ones(len(behind), bool))
     nothing = np.zeros(0, np.int64)
     event = _events(context.graph, log, packed.slot)
-    return _tensors(context, token, num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None])
+    return _tensors(
+        context, token, config.num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None]
+    )
 
 
 def _events(graph: TransactionGraph, log: EventLog, slot: Ints) -> dict[str, np.ndarray]:
@@ -167,9 +189,8 @@ def _tensors(
     num_roles = len(context.graph.roles)
     # a pair: a transaction seen from one of its parties
     keys, first_of, pair = np.unique(event["token"] * num_roles + event["role"], return_index=True, return_inverse=True)
-    near, gap = near_transactions(
-        context.graph, *(event[name][first_of] for name in ("transaction", "other", "happened")), num_near
-    )
+    position, other, happened = (event[name][first_of] for name in ("transaction", "other", "happened"))
+    near, gap = near_transactions(context.graph, position, other, happened, num_near)
     about_P = keys // num_roles
     wanted, member = np.unique(np.concatenate([about_P, near[near >= 0], own_S]), return_inverse=True)
     own_P, near_flat, token_S = np.split(member, np.cumsum([len(about_P), int((near >= 0).sum())]))

@@ -248,7 +248,7 @@ def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) ->
     row.network.eval()
     for start in range(0, len(active), _PARTIES_AT_ONCE):
         entity = active[start : start + _PARTIES_AT_ONCE]
-        inputs = history_inputs(past, row.token, behind[entity], row.config.receptive_field, row.config.num_near)
+        inputs = history_inputs(past, row.token, behind[entity], row.config)
         sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
         with torch.inference_mode():
             h_LH, kept = row.network.transformer.remembered(row.network.events(inputs), sequences, inputs.last_D)

@@ -7,7 +7,7 @@ to the last training row, whatever is known of their outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,30 +19,36 @@ from graphml.distributed import current_ranks
 from graphml.event_code import EventCode, EventToken
 from graphml.fused_row import FusedRow
 from graphml.graph import Ints
-from graphml.graph_training import GraphLearner, GraphTraining, Progress, kept_share
+from graphml.graph_training import GraphLearner, GraphRun, GraphTraining, Progress, graph_run, kept_share
 from graphml.nn.fused import Fused, FusedConfig, FusedInputs
 from graphml.nn.next_event import next_event_loss
 from graphml.nn.time_encoding import geometric_hours
 from graphml.nn.transformer import TransformerConfig
 from graphml.tasks import Task
 from graphml.torch_first import torch
-from graphml.trainer import fit
+from graphml.trainer import Tracker, fit
 from graphml.trainer_config import TrainerConfig
+from ingestion.features.spec import FeatureSpec
+
+#: Rows by what they read of the past: both ends' sequences and what the other end did; the sequences alone, oldest to
+#: newest or both ways.
+KINDS = ("fused", "decoder", "encoder")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedTraining(GraphTraining):
-    """`GraphTraining` with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
-    heads and window of the transformer, whether it looks `both_ways` (an encoder), bins of an event feature and of a
-    gap, the weight of `next_event`'s loss beside that of the outcome, and how to pretrain on it (`seeds_per_epoch`
-    seeds an epoch; unset: not at all). With `fanouts` (0, 0) each party's sequence is all that is read of the past."""
+    """`GraphTraining` of one of `KINDS` from `columns` of the snapshot (those of the event itself, see
+    `event_columns`), with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
+    heads and window of the transformer, bins of an event feature and of a gap, the weight of `next_event`'s loss beside
+    that of the outcome, and how to pretrain on it (`seeds_per_epoch` seeds an epoch; unset: not at all)."""
 
+    network: str = "fused"
+    columns: tuple[int, ...] = ()
     fanouts: tuple[int, int] = (10, 16)
     dropout: float = 0.1
     num_blocks: int = 2
     num_heads: int = 4
     window: int = 32
-    both_ways: bool = False
     feature_bins: int = 8
     gap_bins: int = 24
     pair_history: bool = True
@@ -56,11 +62,22 @@ class FusedTraining(GraphTraining):
         super().__post_init__()
         if self.next_event < 0:
             raise ValueError(f"next_event is {self.next_event}; a weight is 0 or more.")
-        if self.both_ways and self.fanouts != (0, 0):
+        if (self.network == "fused") == (self.fanouts == (0, 0)):
             raise ValueError(
-                f"both_ways with fanouts {self.fanouts}: tokens that tell of earlier transactions give away what an "
-                "encoder is to tell. Give fanouts (0, 0)."
+                f"network is {self.network} with fanouts {self.fanouts}: fused reads what the other end did, so its "
+                "fanouts are 1 or more; a decoder or an encoder has (0, 0): tokens that tell of earlier transactions "
+                "give away what it is to tell."
             )
+
+    @classmethod
+    def known(cls) -> Iterable[str]:
+        """What `network` may be."""
+        return KINDS
+
+
+def event_columns(spec: FeatureSpec) -> tuple[int, ...]:
+    """Columns of a snapshot's features that are the event's own; all of them where the spec has none of these."""
+    return tuple(range(len(spec.event) or len(spec.names)))
 
 
 class Telling(torch.nn.Module):
@@ -129,28 +146,35 @@ class Pretraining:
 def fit_fused(
     context: GraphContext,
     train: Task,
-    columns: Sequence[int],
     config: FusedTraining,
     *,
     validation: Task | None = None,
     fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-) -> FusedRow:
-    """Train on `train` from the snapshot's feature `columns` (those of the event itself: `range(len(spec.event))`).
+    tracker: Tracker | None = None,
+) -> GraphRun[FusedRow]:
+    """Train on `train`.
 
     Encodings, which no outcome enters, are fitted on the positions `fitted_on`, the training rows if unset: models that
     share them share the table of tokens. A killed run that is called again with the same arguments and `checkpoint`
     file goes on; the epoch with the best AP on `validation` is kept, the last one where none is given.
     """
-    row = fused_row(context, train, columns, config, fitted_on=fitted_on)
+    row = fused_row(context, train, config, fitted_on=fitted_on)
     ranks = current_ranks()
     told: Progress = progress or (lambda name, share: None)
     if config.pretraining is not None:
         pretrain(row, context, config, end=int(train.positions.max()) + 1, checkpoint=checkpoint, progress=told)
     learner = FusedLearner(context=context, train=train, validation=validation, config=config, row=row, ranks=ranks)
-    fit(learner, config.trainer, checkpoint=checkpoint, progress=lambda share: told(row.name, share), ranks=ranks)
-    return row
+    run = fit(
+        learner,
+        config.trainer,
+        checkpoint=checkpoint,
+        progress=lambda share: told(row.name, share),
+        tracker=tracker,
+        ranks=ranks,
+    )
+    return graph_run(row, run)
 
 
 def pretrain(
@@ -179,7 +203,6 @@ def pretrain(
 def fused_row(
     context: GraphContext,
     train: Task,
-    columns: Sequence[int],
     config: FusedTraining,
     *,
     fitted_on: Ints | None = None,
@@ -187,7 +210,7 @@ def fused_row(
     """The row with a fresh network."""
     graph = context.graph
     rows = train.positions if fitted_on is None else fitted_on
-    code = EventCode.fit(graph.features[rows], columns, num_bins=config.feature_bins)
+    code = EventCode.fit(graph.features[rows], config.columns, num_bins=config.feature_bins)
     token = EventToken(
         code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1], pair_history=config.pair_history
     )
@@ -203,7 +226,7 @@ def fused_row(
             num_heads=config.num_heads,
             window=config.window,
             dropout=config.dropout,
-            both_ways=config.both_ways,
+            both_ways=config.network == "encoder",
         ),
         dropout=config.dropout,
     )
@@ -215,4 +238,5 @@ def fused_row(
         config=sizes,
         token=token,
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
+        name=config.network,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,19 +70,27 @@ class GraphTraining:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ValueError(f"{self.network!r} is no network; there are {', '.join(NETWORKS)}")
+        if self.network not in self.known():
+            raise ValueError(f"{self.network!r} is no network; there are {', '.join(self.known())}")
+
+    @classmethod
+    def known(cls) -> Iterable[str]:
+        """What `network` may be."""
+        return NETWORKS
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
 
 
+Row = TypeVar("Row", bound=NetworkRow)
+
+
 @dataclass(frozen=True, kw_only=True)
-class GraphRun:
+class GraphRun(Generic[Row]):
     """A trained row, the epoch that was kept (from 1), the precision that was chosen and an entry an epoch."""
 
-    row: GraphRow
+    row: Row
     best_epoch: int
     num_epochs: int
     precision: str
@@ -133,7 +141,7 @@ def fit_graph(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
-) -> GraphRun:
+) -> GraphRun[GraphRow]:
     """Train on `train`; keep the epoch with the best AP on `validation`, or the last one when there is none or it
     holds too few frauds to tell (`MIN_FRAUDS_TO_STOP`).
 
@@ -141,6 +149,11 @@ def fit_graph(
     """
     row = graph_row(context, train, config)
     run = train_row(row, context, train, validation, config, checkpoint=checkpoint, progress=progress, tracker=tracker)
+    return graph_run(row, run)
+
+
+def graph_run(row: Row, run: Run) -> GraphRun[Row]:
+    """What a training of the row's network has come to."""
     return GraphRun(
         row=row,
         best_epoch=run.state.best_epoch,

@@ -8,13 +8,12 @@ from typing import Any
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
 from graphml.data_view import DataView
-from graphml.graph_training import GraphTraining, fit_graph
-from graphml.losses import Loss
+from graphml.graph_training import GraphTraining
 from graphml.neighbors import NeighborConfig
+from graphml.network_training import fit_network, training_of
 from graphml.own_models import Entry, Maker, OwnModel
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Task
-from graphml.trainer_config import TrainerConfig
 from graphml.training import shuffled_name
 from ingestion.artifacts import short_hash
 
@@ -62,7 +61,7 @@ class NetworkModel:
 
     def fit(self, view: DataView) -> None:
         """See `OwnModel`."""
-        self.row = fit_graph(view.context, _task(view), None, self.config).row
+        self.row = fit_network(view.context, _task(view), None, self.config).row
 
     def score(self, view: DataView) -> Doubles:
         """See `OwnModel`."""
@@ -131,14 +130,10 @@ def _network_entries(config: GraphTraining) -> tuple[Entry, Entry]:
 def entries_of(training: Mapping[str, Any]) -> tuple[Entry, ...]:
     """The entries of a model's ladder, from its `config.json`'s `training`."""
 
-    def network(data: dict[str, Any]) -> GraphTraining:
-        loss, trainer = Loss(**data["loss"]), TrainerConfig(**data["trainer"])
-        return GraphTraining(**(data | {"loss": loss, "trainer": trainer, "fanouts": tuple(data["fanouts"])}))
-
     return ladder_entries(
         TreeConfig(**training["trees"]),
         NeighborConfig.from_dict(training["neighbors"]),
-        [network(data) for data in training["networks"]],
+        [training_of(data) for data in training["networks"]],
     )
 
 

@@ -4,6 +4,7 @@ models/model-<12 hex>/
   manifest.json                    id, snapshot id, served row, files with SHA-256
   config.json                      spec, roles, types, alert party, windows, training settings, code version
   logistic.json  xgboost.trees.json  xgboost_neighbors.trees.json + .json  graphsage.safetensors + .json (by network)
+  fused.transaction.onnx  fused.label.onnx   steps of the online scorer (fused and decoder)
   calibration.json                 by row: sigmoid or steps, and the threshold in logits and as a probability
   judged.parquet                   ids, outcomes and every row's scores in validation and test
   metrics.json                     ladder with intervals, curves, reliability, training history
@@ -25,8 +26,10 @@ from graphml.baselines import LogisticRow, TreeRow
 from graphml.calibration import Calibration
 from graphml.context import GraphContext
 from graphml.errors import ModelMismatch
+from graphml.fused_row import FusedRow
 from graphml.graph import Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import GraphRow
+from graphml.network_training import load_network
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Windows
 from ingestion.artifacts import verify
@@ -84,7 +87,7 @@ class Model:
             "xgboost": TreeRow.load(path, "xgboost"),
             "xgboost_neighbors": TreeRow.load(path, "xgboost_neighbors"),
         }
-        scorers |= {name: GraphRow.load(path, name) for name in _networks(config)}
+        scorers |= {name: load_network(path, name) for name in _networks(config)}
         return cls(
             path=path,
             manifest=manifest,
@@ -151,7 +154,7 @@ class Model:
         """
         self.require(context.graph)
         network = self.scorers[_networks(self.config)[0]]
-        assert isinstance(network, GraphRow), "networks are graph rows"
+        assert isinstance(network, GraphRow | FusedRow), "networks embed"
         vectors: Floats = network.embed(
             context, np.asarray(entity_ids, np.int64), context.graph.cut_after(cut_position)
         )

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphml.errors import UnknownEntityType
+from graphml.fused_onnx import OnnxSteps
+from graphml.fused_row import FusedRow
+from graphml.fused_stream import FusedStream
 from graphml.graph import Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.growing import GrowingContext
 from graphml.model import Model
@@ -81,6 +84,10 @@ class OnlineScorer:
         self._rates = snapshot.rates
         self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, past.features, up_to=num)
         self._context = GrowingContext(past, labels, up_to=num, depth=model.largest_fanout)
+        scorer = model.scorers[self.row]
+        self._stream: FusedStream | None = None
+        if isinstance(scorer, FusedRow):
+            self._stream = FusedStream.begin(scorer, self._context, steps=OnnxSteps(model.path, scorer.name))
         self._types = {name: code for code, name in enumerate(past.types)}
         entities = snapshot.entities()
         names = zip(entities.column("type").to_pylist(), entities.column("key").to_pylist(), strict=True)
@@ -123,10 +130,16 @@ class OnlineScorer:
                 parties=present,
             )
         )
-        logits = self.model.score_seeds(self._context, self._seed(event, entity, features), self.row)
+        seed = self._seed(event, entity, features)
+        if self._stream is None:
+            logits = self.model.score_seeds(self._context, seed, self.row)
+        else:
+            logits = np.asarray([self._stream.score(seed)])
         position = self._context.add_transaction(
             entity=entity, event_time=event.event_time, available_at=event.available_at, features=features
         )
+        if self._stream is not None:
+            self._stream.add(position)
         self._last = event.sequence
         return Scored(
             features=features,
@@ -144,6 +157,8 @@ class OnlineScorer:
         parties = {role: int(dense) for role, dense in zip(roles, entity, strict=True) if dense >= 0}
         self._features.observe_label(position, parties, known_at=known_at, is_fraud=is_fraud)
         self._context.set_label(position, known_at=known_at, is_fraud=is_fraud, origin=origin)
+        if self._stream is not None:
+            self._stream.observe_label(position, known_at=known_at, is_fraud=is_fraud)
         self._last_label = max(self._last_label, known_at)
 
     def _seed(self, event: OnlineEvent, entity: Ints, features: Floats) -> Seeds:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graphml.baselines import TreeConfig
+from graphml.fused_training import KINDS, FusedTraining, event_columns
 from graphml.graph_training import GraphTraining
 from graphml.neighbors import NeighborConfig
 from graphml.trainer_config import TrainerConfig
-from ingestion.config import Settings
+from ingestion.config import Settings, TrainSettings
 from ingestion.snapshot import Snapshot
 
 
@@ -37,16 +38,17 @@ class TrainConfig:
             seed=chosen,
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
-            networks=tuple(
-                GraphTraining(
-                    network=network,
-                    fanouts=train.fanouts,
-                    trainer=TrainerConfig(epochs=train.epochs, seed=chosen, precision=train.precision),
-                )
-                for network in train.networks
-            ),
+            networks=tuple(_network(name, train, event_columns(snapshot.spec), chosen) for name in train.networks),
         )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
+
+
+def _network(name: str, train: TrainSettings, columns: tuple[int, ...], seed: int) -> GraphTraining:
+    of_run: dict[str, Any] = {"epochs": train.epochs, "seed": seed, "precision": train.precision}
+    if name not in KINDS:
+        return GraphTraining(network=name, fanouts=train.fanouts, trainer=TrainerConfig(**of_run))
+    own = FusedTraining(network=name, columns=columns, fanouts=FusedTraining.fanouts if name == "fused" else (0, 0))
+    return replace(own, trainer=replace(own.trainer, **of_run))

@@ -20,8 +20,10 @@ from graphml.code_version import code_version
 from graphml.context import GraphContext
 from graphml.distributed import Ranks, joined, world_size
 from graphml.evaluation import average_precision
+from graphml.fused_row import FusedRow
 from graphml.graph import TransactionGraph
-from graphml.graph_training import GraphRun, GraphTraining, fit_graph
+from graphml.graph_row import GraphRow
+from graphml.graph_training import GraphRun, GraphTraining
 from graphml.ladder import (
     Ladder,
     LadderRow,
@@ -31,6 +33,7 @@ from graphml.ladder import (
     window_amounts,
 )
 from graphml.model import Model, RowPolicy
+from graphml.network_training import fit_network
 from graphml.prepared import FittedRow, Prepared, Progress, Tracking
 from graphml.rewire import rewire
 from graphml.run_config import TrainConfig
@@ -44,6 +47,8 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 
 _SHUFFLED = "_shuffled"
+
+NetworkRun = GraphRun[GraphRow] | GraphRun[FusedRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +235,7 @@ def _train_networks(prepared: Prepared) -> None:
         pass
 
 
-def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, GraphRun]]:
+def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, NetworkRun]]:
     """Name of a control (None for a row that can be served), its graph, its training."""
     shuffled = GraphContext(rewire(prepared.context.graph, seed=prepared.config.seed))
     for config in prepared.config.networks:
@@ -244,8 +249,8 @@ def shuffled_name(network: str) -> str:
     return network + _SHUFFLED
 
 
-def _fit_network(prepared: Prepared, context: GraphContext, config: GraphTraining, stage: str) -> GraphRun:
-    return fit_graph(
+def _fit_network(prepared: Prepared, context: GraphContext, config: GraphTraining, stage: str) -> NetworkRun:
+    return fit_network(
         context,
         prepared.tasks.train,
         prepared.tasks.validation,
@@ -262,7 +267,7 @@ def _fitted(
     scorer: Scorer,
     *,
     name: str | None = None,
-    run: GraphRun | None = None,
+    run: NetworkRun | None = None,
 ) -> FittedRow:
     """Score validation and test; calibration and threshold come from validation."""
     tasks = prepared.tasks

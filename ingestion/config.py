@@ -44,6 +44,7 @@ class GraphSettings(_Section):
     page_cache: str = "256m"
 
 
+Network = Literal["graphsage", "gat", "relational_graphsage", "relational_gat", "decoder", "fused"]
 Fanout = Annotated[int, Field(ge=1, le=1_000)]
 
 
@@ -54,8 +55,8 @@ class TrainSettings(_Section):
     test_days: int = Field(7, ge=1)
     alert_budget: float = Field(0.01, gt=0, lt=1, description="Share of transactions that may raise an alert")
     seed: int = 0
-    networks: tuple[Literal["graphsage", "gat", "relational_graphsage", "relational_gat"], ...] = Field(
-        ("graphsage",), min_length=1, description="Graph networks of the ladder; the first one makes embeddings"
+    networks: tuple[Network, ...] = Field(
+        ("graphsage",), min_length=1, description="Networks of the ladder; the first one makes embeddings"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Autocast of the networks; auto measures whether bf16 is faster here"

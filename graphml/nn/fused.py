@@ -110,11 +110,11 @@ class CounterpartyAttention(nn.Module):
         """(P, H); see `FusedInputs`."""
         normed = self.norm(z_UH)
         told = torch.cat([self.key_value(normed), self.none[None]])  # the last row is "none"
-        rows = torch.where(near_PM < 0, len(z_UH), near_PM)
-        rows = torch.cat([rows, rows.new_full((len(rows), 1), len(z_UH))], dim=1)
+        rows = torch.where(near_PM < 0, z_UH.shape[0], near_PM)
+        rows = torch.cat([rows, rows.new_full((rows.shape[0], 1), z_UH.shape[0])], dim=1)
         key, value = told.index_select(0, rows.flatten()).unflatten(0, rows.shape).chunk(2, dim=2)
-        hours = torch.cat([gap_PM, gap_PM.new_zeros(len(gap_PM), 1)], dim=1)
-        absent = rows == len(z_UH)
+        hours = torch.cat([gap_PM, gap_PM.new_zeros(gap_PM.shape[0], 1)], dim=1)
+        absent = rows == z_UH.shape[0]
         absent[:, -1] = False
         bias = -self.log_slope_K.exp()[:, None] * torch.log1p(hours)[:, None]  # (P, K, M + 1)
         bias = bias.masked_fill(absent[:, None], -torch.inf)[:, :, None]
@@ -173,6 +173,12 @@ class Fused(nn.Module):
         token_ST = inputs.token_UT.index_select(0, inputs.token_S)
         logits = self.head(h_DH, inputs.index_SR, token_ST)
         return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
+
+    def states(self, inputs: FusedInputs) -> torch.Tensor:
+        """States (L, H) of events, each of what its party had met by then."""
+        sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
+        h_LH: torch.Tensor = self.transformer(self.events(inputs), sequences)
+        return h_LH
 
     def _masked(
         self, inputs: FusedInputs, x_LH: torch.Tensor, sequences: Sequences

@@ -46,13 +46,13 @@ class TransactionStep(nn.Module):
         network = self.network
         token_UT = torch.cat([token_1T, near_DMT.flatten(0, 1)])
         number_DM = torch.arange(1, 1 + near_DMT.shape[1], device=token_1T.device)
-        number_DM = number_DM + near_DMT.shape[1] * torch.arange(len(near_DMT), device=token_1T.device)[:, None]
+        number_DM = number_DM + near_DMT.shape[1] * torch.arange(near_DMT.shape[0], device=token_1T.device)[:, None]
         near_DM = torch.where(absent_DM, -1, number_DM)
         z_DH = network.paired(token_UT, torch.zeros_like(role_D), near_DM, gap_DM)
         x_DH = network.read(z_DH, torch.zeros_like(role_D), role_D, since_D, torch.zeros_like(since_D))
         memory = Memory(keys=keys_DNWH, values=values_DNWH, filled=filled_DW)
         h_DH, keys_DNH, values_DNH = network.transformer.step(x_DH, hours_DW, memory)
-        bins_DB = token_1T[:, network.bins].expand(len(role_D), -1)
+        bins_DB = token_1T[:, network.bins].expand(role_D.shape[0], -1)
         filled_DB = torch.cat([bins_DB, network.time(since_D.clamp(min=0))], dim=1)
         surprise_DB = filled_DB - network.teller(state_DH, network.role(role_D)).sigmoid()
         surprise_DB = surprise_DB * (since_D >= 0)[:, None]

@@ -39,7 +39,7 @@ class TransactionHead(nn.Module):
     def forward(self, h_DH: torch.Tensor, index_SR: torch.Tensor, x_SK: torch.Tensor) -> torch.Tensor:
         """Logits (S,)."""
         padded = torch.cat([h_DH, h_DH.new_zeros(1, h_DH.shape[1])])  # an absent party reads the row of zeros
-        rows_SR = torch.where(index_SR < 0, len(h_DH), index_SR)
+        rows_SR = torch.where(index_SR < 0, h_DH.shape[0], index_SR)
         h_SRH = padded.index_select(0, rows_SR.flatten()).unflatten(0, index_SR.shape)
         present = (index_SR[:, 2:] >= 0).sum(dim=1, keepdim=True).clamp(min=1)
         further = h_SRH[:, 2:].sum(dim=1) / present

@@ -188,9 +188,9 @@ class EventTransformer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """States (B, H) of the next event of each sequence, as `forward` gives them, and its keys and values
         (B, N, H); `hours_BW` (B, W - 1) since the events before."""
-        itself = memory.filled.new_ones(len(x_BH), 1)
+        itself = memory.filled.new_ones(x_BH.shape[0], 1)
         allowed = torch.cat([memory.filled, itself], dim=1)[:, None]
-        hours = torch.cat([hours_BW, hours_BW.new_zeros(len(x_BH), 1)], dim=1)[:, None]
+        hours = torch.cat([hours_BW, hours_BW.new_zeros(x_BH.shape[0], 1)], dim=1)[:, None]
         keys, values = [], []
         for number, block in enumerate(self.blocks):
             assert isinstance(block, TransformerBlock)

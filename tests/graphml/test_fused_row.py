@@ -19,7 +19,9 @@ from tests.graphml.cases import random_graph
 
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
-SMALL = FusedTraining(width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32))
+SMALL = FusedTraining(
+    columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32)
+)
 
 
 def task(graph: TransactionGraph) -> Task:
@@ -29,7 +31,7 @@ def task(graph: TransactionGraph) -> Task:
 
 @pytest.fixture(scope="module")
 def row() -> FusedRow:
-    return fit_fused(GraphContext(GRAPH), task(GRAPH), range(4), SMALL)
+    return fit_fused(GraphContext(GRAPH), task(GRAPH), SMALL).row
 
 
 def logits(row: FusedRow, graph: TransactionGraph, positions: np.ndarray = POSITIONS) -> np.ndarray:
@@ -69,7 +71,7 @@ def test_labels_known_by_then_count(row: FusedRow) -> None:
 
 
 def test_a_batch_holds_overlapping_windows_once() -> None:
-    row = fused_row(GraphContext(GRAPH), task(GRAPH), range(4), SMALL)
+    row = fused_row(GraphContext(GRAPH), task(GRAPH), SMALL)
     context = GraphContext(GRAPH)
     inputs = fused_inputs(context, row.token, GRAPH.seeds(POSITIONS), row.config.receptive_field, 10)
     assert len(inputs.pair_L) <= len(context.events())  # 420 windows of up to 8 events
@@ -81,5 +83,5 @@ def test_a_saved_row_scores_the_same(row: FusedRow, tmp_path: Path) -> None:
 
 
 def test_training_is_the_same_twice() -> None:
-    first, second = (fit_fused(GraphContext(GRAPH), task(GRAPH), range(4), SMALL) for _ in range(2))
+    first, second = (fit_fused(GraphContext(GRAPH), task(GRAPH), SMALL).row for _ in range(2))
     assert np.array_equal(logits(first, GRAPH), logits(second, GRAPH))

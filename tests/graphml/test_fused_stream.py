@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,22 @@ from tests.graphml.cases import random_graph
 
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
-FUSED = FusedTraining(width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32))
+FUSED = FusedTraining(
+    columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32)
+)
 KINDS = {
     "fused": FUSED,
-    "decoder": replace(FUSED, fanouts=(0, 0)),
+    "decoder": replace(FUSED, network="decoder", fanouts=(0, 0)),
     "one event": replace(FUSED, window=1),
     "three blocks": replace(FUSED, num_blocks=3, window=3),
 }
 
 
+@lru_cache
 def fitted(kind: str) -> FusedRow:
     is_fraud = np.random.default_rng(0).random(len(POSITIONS)) < 0.3
     task = Task(positions=POSITIONS, is_fraud=is_fraud)
-    return fit_fused(GraphContext(GRAPH), task, range(4), KINDS[kind])
+    return fit_fused(GraphContext(GRAPH), task, KINDS[kind]).row
 
 
 def stream_of(row: FusedRow, begin: int, steps: Steps | None = None) -> FusedStream:
@@ -107,8 +111,8 @@ def test_memory_that_is_built_again_is_the_memory_that_went_on() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnx_gives_the_numbers_of_torch(kind: str, tmp_path: Path) -> None:
     row = fitted(kind)
-    export_steps(row, tmp_path)
-    onnx, eager = (replay(stream_of(row, 60, steps), 60, 120) for steps in (OnnxSteps(tmp_path), None))
+    export_steps(row.network, tmp_path, row.name)
+    onnx, eager = (replay(stream_of(row, 60, steps), 60, 120) for steps in (OnnxSteps(tmp_path, row.name), None))
     assert np.allclose(onnx, eager, atol=1e-5)
 
 
@@ -124,9 +128,9 @@ def test_a_new_party_has_nothing_to_remember_until_it_has() -> None:
 
 
 def test_an_encoder_cannot_be_streamed() -> None:
-    encoder = replace(FUSED, fanouts=(0, 0), both_ways=True)
+    encoder = replace(FUSED, network="encoder", fanouts=(0, 0))
     task = Task(positions=POSITIONS, is_fraud=POSITIONS % 3 == 0)
-    row = fused_row(GraphContext(GRAPH), task, range(4), encoder)
+    row = fused_row(GraphContext(GRAPH), task, encoder)
     with pytest.raises(ValueError, match="no memory"):
         FusedStream.begin(row, GrowingContext(GRAPH, labels_of(GRAPH), up_to=0, depth=16))
 

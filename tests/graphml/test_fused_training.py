@@ -23,9 +23,9 @@ from tests.graphml.cases import random_graph
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
 TRAINER = TrainerConfig(epochs=2, batch_size=32)
-FUSED = FusedTraining(width=16, window=4, num_heads=2, trainer=TRAINER)
-DECODER = replace(FUSED, fanouts=(0, 0))
-ENCODER = replace(DECODER, both_ways=True)
+FUSED = FusedTraining(columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, trainer=TRAINER)
+DECODER = replace(FUSED, network="decoder", fanouts=(0, 0))
+ENCODER = replace(DECODER, network="encoder")
 KINDS = {"fused": FUSED, "decoder": DECODER, "encoder": ENCODER}
 
 
@@ -35,7 +35,7 @@ def task(graph: TransactionGraph = GRAPH) -> Task:
 
 
 def fresh(config: FusedTraining, graph: TransactionGraph = GRAPH) -> FusedRow:
-    return fused_row(GraphContext(graph), task(), range(4), config)
+    return fused_row(GraphContext(graph), task(), config)
 
 
 def told(row: FusedRow, graph: TransactionGraph, positions: np.ndarray) -> Told:
@@ -75,7 +75,7 @@ def test_what_was_before_it_tells(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_past_only_a_logit_hangs_on_nothing_that_comes_later_and_not_on_its_batch(kind: str) -> None:
-    row, position = fit_fused(GraphContext(GRAPH), task(), range(4), KINDS[kind]), 150
+    row, position = fit_fused(GraphContext(GRAPH), task(), KINDS[kind]).row, 150
     features = GRAPH.features.copy()
     features[position + 1 :] += 3
     other = rebuilt(GRAPH, labels_of(GRAPH), features=features)
@@ -120,8 +120,8 @@ def test_fitting_begins_with_pretraining_and_both_report_how_far_they_are() -> N
     config = replace(FUSED, pretraining=TRAINER, seeds_per_epoch=64)
     heard: list[str] = []
     context = GraphContext(GRAPH)
-    row = fit_fused(context, task(), range(4), config, progress=lambda name, share: heard.append(name))
-    plain = fit_fused(context, task(), range(4), FUSED)
+    row = fit_fused(context, task(), config, progress=lambda name, share: heard.append(name)).row
+    plain = fit_fused(context, task(), FUSED).row
     assert list(dict.fromkeys(heard)) == ["fused, pretraining", "fused"]
     seeds = GRAPH.seeds(POSITIONS)
     assert not np.allclose(row.logits(context, seeds), plain.logits(context, seeds), atol=1e-3)
@@ -129,7 +129,7 @@ def test_fitting_begins_with_pretraining_and_both_report_how_far_they_are() -> N
 
 def test_settings_that_contradict_each_other_are_named() -> None:
     with pytest.raises(ValueError, match="give away"):
-        replace(FUSED, both_ways=True)
+        replace(FUSED, network="encoder")
     with pytest.raises(ValueError, match="weight is 0 or more"):
         replace(FUSED, next_event=-1.0)
     with pytest.raises(ValueError, match="say how to pretrain"):
