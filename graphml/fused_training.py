@@ -45,13 +45,15 @@ class FusedTraining(GraphTraining):
     network: str = "fused"
     columns: tuple[int, ...] = ()
     fanouts: tuple[int, int] = (10, 16)
+    width: int = 32
     dropout: float = 0.1
     num_blocks: int = 2
     num_heads: int = 4
-    window: int = 32
+    window: int = 16
     feature_bins: int = 8
     gap_bins: int = 24
     pair_history: bool = True
+    max_seeds_per_epoch: int = 16_384
     next_event: float = 0.1
     pretraining: TrainerConfig | None = None
     trainer: TrainerConfig = field(

@@ -18,7 +18,7 @@ from ingestion.workspace import Workspace
 from tests.builders import build_snapshot, random_rows
 
 NUM_ROWS = 4_000
-NETWORKS = ("graphsage", "gat")
+NETWORKS = ("graphsage", "gat", "fused")
 #: Settings of every training here.
 SETTINGS = {"epochs": 1, "networks": NETWORKS}
 #: Rows that can be served.

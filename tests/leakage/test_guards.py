@@ -98,7 +98,7 @@ class RawEvents:
     """A row on raw events, the event graph or the fused network, in little."""
 
     def __init__(self, kind: str, num_columns: int) -> None:
-        self.kind, self.columns = kind, range(num_columns)
+        self.kind, self.columns = kind, tuple(range(num_columns))
         self.row: EventGraphRow | FusedRow | None = None
 
     def fit(self, view: DataView) -> None:
@@ -107,8 +107,8 @@ class RawEvents:
         task = Task(positions=view.positions, is_fraud=view.is_fraud)
         trainer = TrainerConfig(epochs=1, batch_size=256)
         if self.kind == "fused":
-            config = FusedTraining(width=16, window=8, num_heads=2, trainer=trainer)
-            self.row = fit_fused(view.context, task, self.columns, config)
+            config = FusedTraining(columns=self.columns, width=16, window=8, num_heads=2, trainer=trainer)
+            self.row = fit_fused(view.context, task, config).row
         else:
             graph_config = EventGraphTraining(width=16, message_widths=(16,), fanouts=(16, 8), trainer=trainer)
             self.row = fit_event_graph(view.context, task, self.columns, graph_config)
