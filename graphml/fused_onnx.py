@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +77,33 @@ def export_steps(network: Fused, folder: Path, name: str) -> None:
 
 def _export(step: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], file: Path) -> None:
     parties = torch.export.Dim("parties", min=1, max=64)
-    torch.onnx.export(
-        step.eval(),
-        kwargs=inputs,
-        f=file,
-        input_names=list(inputs),
-        output_names=outputs,
-        dynamic_shapes={name: {0: parties} if "_D" in name else None for name in inputs},
-        dynamo=True,
-        external_data=False,
-        optimize=True,
-        verbose=False,
-    )
+    with _quiet():
+        torch.onnx.export(
+            step.eval(),
+            kwargs=inputs,
+            f=file,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes={name: {0: parties} if "_D" in name else None for name in inputs},
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on itself: packages that it does not find, names of axes that it merges."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _known(session: ort.InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -77,7 +77,13 @@ def test_a_missing_file_and_another_manifest_are_refused(trained: Trained, tmp_p
 
 
 def test_nothing_in_a_bundle_is_pickle(trained: Trained) -> None:
-    assert {path.suffix for path in trained.model.path.iterdir()} == {".json", ".safetensors", ".md", ".parquet"}
+    assert {path.suffix for path in trained.model.path.iterdir()} == {
+        ".json",
+        ".safetensors",
+        ".onnx",
+        ".md",
+        ".parquet",
+    }
     for path in trained.model.path.glob("*.json"):
         assert path.read_bytes()[:1] in (b"{", b"[")
 
