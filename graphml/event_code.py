@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,12 @@ class EventCode:
     def __call__(self, features: Floats) -> Floats:
         """(n, F) -> (n, W) float32."""
         graded = features[:, list(self.graded)]
-        binned = PiecewiseLinearEncoding(self.bins)(torch.from_numpy(features[:, list(self.columns)])).numpy()
+        binned = self._encoding(torch.from_numpy(features[:, list(self.columns)])).numpy()
         return np.concatenate([*(scaler(graded) for scaler in self.scalers), binned], axis=1)
+
+    @cached_property
+    def _encoding(self) -> PiecewiseLinearEncoding:
+        return PiecewiseLinearEncoding(self.bins)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
@@ -169,7 +174,9 @@ class EventToken:
             partner = seeds.entity[:, TARGET if role == SOURCE else SOURCE].copy()
             ends, times = graph.incident_other[slots], graph.event_time[transaction]
             parts.append(_pair_columns(party_statistics(offsets, ends, partner, times, seeds.cuts.event_time)))
-        return np.nan_to_num(np.concatenate(parts, axis=1), nan=0.0)
+        columns = np.concatenate(parts, axis=1)
+        columns[np.isnan(columns)] = 0.0
+        return columns
 
 
 def _pair_columns(statistics: Floats) -> Floats:

@@ -172,7 +172,7 @@ class FusedStream:
         return cls(row=row, context=context, steps=steps or TorchSteps(row), memory=memory)
 
     def score(self, seed: Seeds) -> float:
-        """The logit of one seed, as of now: the next transaction of the context."""
+        """The logit of one seed, as of now: the transaction that is added to the context next."""
         self._flush()
         nodes, index_SR = seed_nodes(seed.entity)
         entity, time = nodes.entity, int(seed.cuts.event_time[0])
@@ -181,7 +181,7 @@ class FusedStream:
         other = seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)]
         inputs = self.memory.inputs(entity, time)
         inputs |= self._near(self.context, np.full(len(entity), seed.cuts.position[0]), other, time)
-        inputs |= {"token_1T": self.row.token.rows(self.context, seed), "role_D": role}
+        inputs |= {"token_1T": self.context.next_row(self.row.token, seed), "role_D": role}
         inputs |= {"index_1R": index_SR, "state_DH": self.memory.state[entity]}
         logit, z, *after = self.steps.transaction(inputs)
         self._scored = Seen(entity=entity, role=role, z=z, event_time=time), tuple(after)
