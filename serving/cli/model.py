@@ -33,16 +33,16 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs of each network.")] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="graphsage, gat, relational_graphsage or relational_gat; may be given again."),
+        typer.Option(help="graphsage, gat, relational_graphsage, relational_gat, decoder or fused; may be given again."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the baselines and the graph networks on a snapshot and print the ladder.
+    """Train the baselines and the networks on a snapshot and print the ladder.
 
     Under torchrun the processes train the networks together, each on its share of every batch (gloo on processors, NCCL
     on GPUs); the workspace must be on a disk that all of them see.
 
-    Example: ringfence model train --network graphsage --network gat --workspace ./workspace-demo
+    Example: ringfence model train --network graphsage --network fused --workspace ./workspace-demo
 
     Example: torchrun --nproc-per-node 2 -m serving model train --workspace ./workspace-demo
     """
