@@ -97,7 +97,12 @@ class Measured:
 def trained(row: FusedRow, context: GraphContext, positions: np.ndarray, *, alone: bool) -> np.ndarray:
     """Logits of a batch, after a backward pass of its losses."""
     inputs = fused_inputs(
-        context, row.token, context.graph.seeds(positions), row.config.receptive_field, row.config.num_near, alone=alone
+        context,
+        row.token,
+        context.graph.seeds(positions),
+        row.config.receptive_field,
+        row.config.reader.num_near,
+        alone=alone,
     )
     told = row.network.told(inputs)
     (told.logits.sum() + next_event_loss(told.expected_MB, told.filled_MB)).backward()

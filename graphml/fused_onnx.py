@@ -55,12 +55,12 @@ def export_steps(network: Fused, folder: Path, name: str) -> None:
     }
     event = {"role_D": torch.tensor([0, 1]), "since_D": torch.ones(parties)}
     transaction = {
-        "token_1T": torch.zeros(1, config.token_width),
-        "near_DMT": torch.zeros(parties, config.num_near, config.token_width),
-        "absent_DM": torch.zeros(parties, config.num_near, dtype=torch.bool),
-        "gap_DM": torch.ones(parties, config.num_near),
+        "token_1T": torch.zeros(1, config.reader.token_width),
+        "near_DMT": torch.zeros(parties, config.reader.num_near, config.reader.token_width),
+        "absent_DM": torch.zeros(parties, config.reader.num_near, dtype=torch.bool),
+        "gap_DM": torch.ones(parties, config.reader.num_near),
         **event,
-        "index_1R": torch.zeros(1, config.num_roles, dtype=torch.int64),
+        "index_1R": torch.zeros(1, config.reader.num_roles, dtype=torch.int64),
         "state_DH": torch.zeros(parties, width),
         **memory,
     }

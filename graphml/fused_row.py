@@ -20,7 +20,8 @@ from graphml.fused_onnx import export_steps
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
 from graphml.losses import Correction
-from graphml.nn.fused import Fused, FusedConfig, FusedInputs
+from graphml.nn.event_reader import EventInputs, ReaderConfig
+from graphml.nn.fused import Fused, FusedConfig
 from graphml.nn.transformer import TransformerConfig
 from graphml.sampling import recent_slots, seed_nodes
 from graphml.scorer import Doubles
@@ -45,12 +46,12 @@ class FusedRow:
         """See `Scorer`."""
         return self.correction(network_logits(self, context, seeds, at_once=_SEEDS_AT_ONCE))
 
-    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[FusedInputs]:
+    def inputs(self, context: GraphContext, seeds: Seeds) -> tuple[EventInputs]:
         """What the network is called with for some seeds, on its device."""
         device = next(self.network.parameters()).device
         sizes = self.config
         alone = sizes.transformer.both_ways  # in a longer window an earlier seed would see later events
-        inputs = fused_inputs(context, self.token, seeds, sizes.receptive_field, sizes.num_near, alone=alone)
+        inputs = fused_inputs(context, self.token, seeds, sizes.receptive_field, sizes.reader.num_near, alone=alone)
         return (inputs.to(device),)
 
     def embed(self, context: GraphContext, entity_ids: Ints, cut: Cuts) -> Floats:
@@ -88,12 +89,13 @@ class FusedRow:
     def load(cls, folder: Path, name: str = "fused") -> FusedRow:
         """Read what `save` wrote."""
         data = orjson.loads((folder / f"{name}.json").read_bytes())
-        sizes = data["config"] | {
-            "bins": tuple(data["config"]["bins"]),
-            "edges_hours": tuple(data["config"]["edges_hours"]),
-            "transformer": TransformerConfig(**data["config"]["transformer"]),
-        }
-        config = FusedConfig(**sizes)
+        reader, transformer = data["config"]["reader"], data["config"]["transformer"]
+        lists = {name: tuple(reader[name]) for name in ("bins", "edges_hours")}
+        config = FusedConfig(
+            reader=ReaderConfig(**reader | lists),
+            transformer=TransformerConfig(**transformer),
+            dropout=data["config"]["dropout"],
+        )
         network = Fused(config)
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         return cls(
@@ -113,7 +115,7 @@ def fused_inputs(
     num_near: int,
     *,
     alone: bool = False,
-) -> FusedInputs:
+) -> EventInputs:
     """Windows of the seeds' parties, each with the seed itself as its last event; overlapping ones are one unless they
     are to be `alone`."""
     graph, log = context.graph, context.events()
@@ -147,7 +149,7 @@ def fused_inputs(
     return _tensors(context, token, num_near, event, packed, seeds=seeds, own_S=own_S, index_SR=index_SR)
 
 
-def history_inputs(context: GraphContext, token: EventToken, behind: Ints, config: FusedConfig) -> FusedInputs:
+def history_inputs(context: GraphContext, token: EventToken, behind: Ints, config: FusedConfig) -> EventInputs:
     """The last events of parties up to the slot (of the log) before each of `behind` (D,); there are no seeds."""
     log = context.events()
     entity = log.owner(behind - 1)
@@ -155,7 +157,7 @@ def history_inputs(context: GraphContext, token: EventToken, behind: Ints, confi
     nothing = np.zeros(0, np.int64)
     event = _events(context.graph, log, packed.slot)
     return _tensors(
-        context, token, config.num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None]
+        context, token, config.reader.num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None]
     )
 
 
@@ -185,7 +187,7 @@ def _tensors(
     seeds: Seeds | None,
     own_S: Ints,
     index_SR: Ints,
-) -> FusedInputs:
+) -> EventInputs:
     num_roles = len(context.graph.roles)
     # a pair: a transaction seen from one of its parties
     keys, first_of, pair = np.unique(event["token"] * num_roles + event["role"], return_index=True, return_inverse=True)
@@ -212,7 +214,7 @@ def _tensors(
         "index_SR": index_SR,
         "token_S": token_S,
     }
-    return FusedInputs(
+    return EventInputs(
         token_UT=_tokens(context, token, seeds, wanted),
         **{name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in tensors.items()},
     )

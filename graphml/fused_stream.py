@@ -210,7 +210,7 @@ class FusedStream:
         self._labels.clear()
 
     def _near(self, context: GraphContext, position: Ints, other: Ints, time: int) -> dict[str, NDArray[Any]]:
-        num = self.row.config.num_near
+        num = self.row.config.reader.num_near
         near, gap = near_transactions(context.graph, position, other, np.full(len(other), time), num)
         tokens = self.context.inputs(self.row.token)[np.maximum(near, 0)]
         return {"near_DMT": tokens, "absent_DM": near < 0, "gap_DM": gap}
@@ -228,7 +228,7 @@ class FusedStream:
         num = near["near_DMT"].shape[1]
         number = np.where(near["absent_DM"], -1, 1 + np.arange(len(entity) * num).reshape(len(entity), num))
         with torch.inference_mode():
-            z = self.row.network.paired(
+            z = self.row.network.reader.paired(
                 torch.from_numpy(np.concatenate([token_1T, near["near_DMT"].reshape(-1, token_1T.shape[1])])),
                 torch.zeros(len(entity), dtype=torch.int64),
                 torch.from_numpy(number),
@@ -251,7 +251,7 @@ def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) ->
         inputs = history_inputs(past, row.token, behind[entity], row.config)
         sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
         with torch.inference_mode():
-            h_LH, kept = row.network.transformer.remembered(row.network.events(inputs), sequences, inputs.last_D)
+            h_LH, kept = row.network.transformer.remembered(row.network.reader(inputs), sequences, inputs.last_D)
         back = np.arange(memory.times.shape[1])[::-1]  # the oldest first: it is the first to make room
         rows = np.maximum(inputs.last_D.numpy()[:, None] - back, 0)
         memory.keys[entity], memory.values[entity] = kept.keys.numpy()[:, :, ::-1], kept.values.numpy()[:, :, ::-1]

@@ -20,7 +20,8 @@ from graphml.event_code import EventCode, EventToken
 from graphml.fused_row import FusedRow
 from graphml.graph import Ints
 from graphml.graph_training import GraphLearner, GraphRun, GraphTraining, Progress, graph_run, kept_share
-from graphml.nn.fused import Fused, FusedConfig, FusedInputs
+from graphml.nn.event_reader import EventInputs, ReaderConfig
+from graphml.nn.fused import Fused, FusedConfig
 from graphml.nn.next_event import next_event_loss
 from graphml.nn.time_encoding import geometric_hours
 from graphml.nn.transformer import TransformerConfig
@@ -89,7 +90,7 @@ class Telling(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: FusedInputs) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, inputs: EventInputs) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Fused.told` and `next_event_loss`."""
         told = self.network.told(inputs)
         return told.logits, next_event_loss(told.expected_MB, told.filled_MB)
@@ -217,11 +218,13 @@ def fused_row(
         code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1], pair_history=config.pair_history
     )
     sizes = FusedConfig(
-        token_width=token.width,
-        num_near=config.fanouts[0],
-        bins=code.binned,
-        num_roles=len(graph.roles),
-        edges_hours=geometric_hours(number=config.gap_bins),
+        reader=ReaderConfig(
+            token_width=token.width,
+            num_near=config.fanouts[0],
+            bins=code.binned,
+            num_roles=len(graph.roles),
+            edges_hours=geometric_hours(number=config.gap_bins),
+        ),
         transformer=TransformerConfig(
             width=config.width,
             num_blocks=config.num_blocks,

@@ -5,79 +5,39 @@ An event of a party's sequence is a level-1 token, told whether it is the transa
 known; a banded causal transformer reads each party's sequence; the head joins the states of a transaction's parties
 and its own token. All of it is as of each event, so nothing is ever computed anew.
 
-Legend: S seeds, R roles, D nodes (a party as of a seed), L events, U transactions whose tokens are read, P transactions
-seen from one of their parties, M last transactions of the other end, T width of a token, H width of a state, K heads.
+Legend: S seeds, D nodes (a party as of a seed), L events, P transactions seen from one of their parties, M transactions
+that are told, T width of a token, H width of a state, B bins.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from graphml.nn.event_reader import EventInputs, EventReader, ReaderConfig
 from graphml.nn.head import TransactionHead
 from graphml.nn.next_event import NextEvent, follows
 from graphml.nn.sequences import Sequences
-from graphml.nn.time_encoding import TimeConfig, TimeEncoding
-from graphml.nn.transformer import EventTransformer, RMSNorm, TransformerConfig
+from graphml.nn.transformer import EventTransformer, TransformerConfig
 from graphml.torch_first import torch
 
-#: The transaction itself, a legitimate and a fraudulent outcome that became known.
-NUM_KINDS = 3
 #: Share of the transactions that an encoder is not shown while it learns to tell them.
 MASKED_SHARE = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedConfig:
-    """T, M (0: nothing of the other end), `bins` (first column of a token that is a bin of its own numbers, and the one
-    behind the last), R, edges of the bins of gaps in hours, the sizes of the transformer and dropout of the head."""
+    """What is read, the sizes of the transformer and dropout of the head."""
 
-    token_width: int
-    num_near: int
-    bins: tuple[int, int]
-    num_roles: int
-    edges_hours: tuple[float, ...]
+    reader: ReaderConfig
     transformer: TransformerConfig
     dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.token_width, self.num_roles) < 1:
-            raise ValueError(f"token_width is {self.token_width} and num_roles {self.num_roles}; each is 1 or more.")
 
     @property
     def receptive_field(self) -> int:
         """Events of a party that a logit hangs on at most: those of the state before the seed, and the seed."""
         return self.transformer.receptive_field + 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class FusedInputs:
-    """`token_UT`; `own_P` index of each pair's transaction among U, `near_PM` those of the other end's last ones (-1
-    for none) and `gap_PM` the hours since each; of each event `pair_L`, `kind_L` (0 transaction, 1 legitimate, 2
-    fraud), `role_L`, `since_L` hours since the party's event before (-1 for none), `age_L` hours since its transaction,
-    `sequences`; `last_D` where each node's last event is; `index_SR` each seed's nodes (-1 for none); `token_S` index
-    of each seed's own token."""
-
-    token_UT: torch.Tensor
-    own_P: torch.Tensor
-    near_PM: torch.Tensor
-    gap_PM: torch.Tensor
-    pair_L: torch.Tensor
-    kind_L: torch.Tensor
-    role_L: torch.Tensor
-    since_L: torch.Tensor
-    age_L: torch.Tensor
-    sequence_L: torch.Tensor
-    time_L: torch.Tensor
-    last_D: torch.Tensor
-    index_SR: torch.Tensor
-    token_S: torch.Tensor
-
-    def to(self, device: torch.device | str) -> FusedInputs:
-        """The same on `device`."""
-        return replace(self, **{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,46 +51,6 @@ class Told:
     filled_MB: torch.Tensor
 
 
-class CounterpartyAttention(nn.Module):
-    """z + attention of z over the other end's last transactions; a learned key stands for "none"."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.norm = RMSNorm(width)
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.none = nn.Parameter(torch.zeros(2 * width))
-        self.out = nn.Linear(width, width, bias=False)
-        self.log_slope_K = nn.Parameter(torch.linspace(0.0, -3.0, num_heads))
-
-    def forward(
-        self, z_UH: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
-    ) -> torch.Tensor:
-        """(P, H); see `FusedInputs`."""
-        normed = self.norm(z_UH)
-        told = torch.cat([self.key_value(normed), self.none[None]])  # the last row is "none"
-        rows = torch.where(near_PM < 0, z_UH.shape[0], near_PM)
-        rows = torch.cat([rows, rows.new_full((rows.shape[0], 1), z_UH.shape[0])], dim=1)
-        key, value = told.index_select(0, rows.flatten()).unflatten(0, rows.shape).chunk(2, dim=2)
-        hours = torch.cat([gap_PM, gap_PM.new_zeros(gap_PM.shape[0], 1)], dim=1)
-        absent = rows == z_UH.shape[0]
-        absent[:, -1] = False
-        bias = -self.log_slope_K.exp()[:, None] * torch.log1p(hours)[:, None]  # (P, K, M + 1)
-        bias = bias.masked_fill(absent[:, None], -torch.inf)[:, :, None]
-        found = scaled_dot_product_attention(
-            self._heads(self.query(normed).index_select(0, own_P)[:, None]),
-            self._heads(key),
-            self._heads(value),
-            attn_mask=bias.to(key.dtype),
-        )
-        result: torch.Tensor = z_UH.index_select(0, own_P) + self.out(found.transpose(1, 2).flatten(1))
-        return result
-
-    def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-
-
 class Fused(nn.Module):
     """Logits (S,) of seeds; see the module."""
 
@@ -138,35 +58,27 @@ class Fused(nn.Module):
         super().__init__()
         self.config = config
         width = config.transformer.width
-        self.level_zero = nn.Sequential(nn.Linear(config.token_width, width), nn.SiLU(), nn.Linear(width, width))
-        self.level_one = CounterpartyAttention(width, config.transformer.num_heads) if config.num_near else None
-        self.kind = nn.Embedding(NUM_KINDS, width)
-        self.role = nn.Embedding(config.num_roles, width)
-        self.time = TimeEncoding(TimeConfig(num_waves=0, edges_hours=config.edges_hours))
-        self.gaps = nn.Linear(2 * self.time.width, width, bias=False)
-        self.first = nn.Parameter(torch.zeros(width))
+        self.reader = EventReader(config.reader, width, config.transformer.num_heads)
         self.transformer = EventTransformer(config.transformer)
-        self.bins = slice(*config.bins)
-        num_bins = config.bins[1] - config.bins[0] + self.time.width
-        self.teller = NextEvent(width, num_bins)
+        self.teller = NextEvent(width, self.reader.num_bins)
         self.masked = nn.Parameter(torch.zeros(width))
-        self.head = TransactionHead(width + num_bins, config.token_width, dropout=config.dropout)
+        self.head = TransactionHead(width + self.reader.num_bins, config.reader.token_width, dropout=config.dropout)
 
-    def forward(self, inputs: FusedInputs) -> torch.Tensor:
+    def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
         return self.told(inputs).logits
 
-    def told(self, inputs: FusedInputs) -> Told:
+    def told(self, inputs: EventInputs) -> Told:
         """Logits of seeds, and what transactions of the windows were expected to be like."""
-        x_LH, sequences = self.events(inputs), Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
+        x_LH, sequences = self.reader(inputs), Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
         h_LH = self.transformer(x_LH, sequences)
         if self.config.transformer.both_ways:
             row_M, state_MH = self._masked(inputs, x_LH, sequences)
         else:
             row_M = torch.nonzero(follows(inputs.sequence_L) & (inputs.kind_L == 0)).squeeze(1)
             state_MH = h_LH.index_select(0, row_M - 1)
-        expected_MB = self.teller(state_MH, self.role(inputs.role_L.index_select(0, row_M)))
-        filled_MB = self._filled(inputs, row_M)
+        expected_MB = self.teller(state_MH, self.reader.role(inputs.role_L.index_select(0, row_M)))
+        filled_MB = self.reader.filled(inputs, row_M)
         surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
         surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
         h_DH = torch.cat([h_LH, surprise_LB], dim=1).index_select(0, inputs.last_D)
@@ -174,14 +86,14 @@ class Fused(nn.Module):
         logits = self.head(h_DH, inputs.index_SR, token_ST)
         return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
 
-    def states(self, inputs: FusedInputs) -> torch.Tensor:
+    def states(self, inputs: EventInputs) -> torch.Tensor:
         """States (L, H) of events, each of what its party had met by then."""
         sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
-        h_LH: torch.Tensor = self.transformer(self.events(inputs), sequences)
+        h_LH: torch.Tensor = self.transformer(self.reader(inputs), sequences)
         return h_LH
 
     def _masked(
-        self, inputs: FusedInputs, x_LH: torch.Tensor, sequences: Sequences
+        self, inputs: EventInputs, x_LH: torch.Tensor, sequences: Sequences
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows (M,) of transactions that are told from all other events of their window, and the states (M, H) that
         tell: those of the seeds and, in training, a share of the others. A label of a hidden one is hidden too."""
@@ -190,44 +102,7 @@ class Fused(nn.Module):
             hidden_P = torch.rand(len(hidden_P), device=x_LH.device) < MASKED_SHARE
         hidden_P[inputs.pair_L.index_select(0, inputs.last_D)] = True
         hidden_L = hidden_P.index_select(0, inputs.pair_L)
-        nothing_LH = self.masked + self.kind(inputs.kind_L) + self.role(inputs.role_L)
+        nothing_LH = self.masked + self.reader.kind(inputs.kind_L) + self.reader.role(inputs.role_L)
         h_LH = self.transformer(torch.where(hidden_L[:, None], nothing_LH, x_LH), sequences)
         row_M = torch.nonzero(hidden_L & (inputs.kind_L == 0)).squeeze(1)
         return row_M, h_LH.index_select(0, row_M)
-
-    def _filled(self, inputs: FusedInputs, row_M: torch.Tensor) -> torch.Tensor:
-        """Bins (M, B) of these events' transactions and of the gaps before them, as they came."""
-        own_M = inputs.own_P.index_select(0, inputs.pair_L.index_select(0, row_M))
-        gap_M = inputs.since_L.index_select(0, row_M).clamp(min=0)
-        return torch.cat([inputs.token_UT[:, self.bins].index_select(0, own_M), self.time(gap_M)], dim=1)
-
-    def events(self, inputs: FusedInputs) -> torch.Tensor:
-        """What the transformer reads of each event, (L, H)."""
-        z_PH = self.paired(inputs.token_UT, inputs.own_P, inputs.near_PM, inputs.gap_PM)
-        return self.read(
-            z_PH.index_select(0, inputs.pair_L), inputs.kind_L, inputs.role_L, inputs.since_L, inputs.age_L
-        )
-
-    def paired(
-        self, token_UT: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
-    ) -> torch.Tensor:
-        """Transactions as seen from one of their parties, (P, H); see `FusedInputs`."""
-        z_UH: torch.Tensor = self.level_zero(token_UT)
-        if self.level_one is None:
-            return z_UH.index_select(0, own_P)
-        result: torch.Tensor = self.level_one(z_UH, own_P, near_PM, gap_PM)
-        return result
-
-    def read(
-        self,
-        z_LH: torch.Tensor,
-        kind_L: torch.Tensor,
-        role_L: torch.Tensor,
-        since_L: torch.Tensor,
-        age_L: torch.Tensor,
-    ) -> torch.Tensor:
-        """Events (L, H) of transactions as a party saw them; see `FusedInputs`."""
-        known = (since_L >= 0)[:, None]
-        gaps = torch.cat([self.time(since_L.clamp(min=0)) * known, self.time(age_L)], dim=1)
-        result: torch.Tensor = z_LH + self.kind(kind_L) + self.role(role_L) + self.gaps(gaps) + self.first * ~known
-        return result

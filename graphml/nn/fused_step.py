@@ -43,18 +43,17 @@ class TransactionStep(nn.Module):
         """`near_DMT` tokens of the other end's last transactions, `absent_DM` where there are none and `gap_DM` hours
         since; `since_D` hours since the party's last event (-1 for none); `index_1R` each role's party among D (-1 for
         none); `state_DH` after the party's last event; `hours_DW` since the remembered ones."""
-        network = self.network
+        network, reader = self.network, self.network.reader
         token_UT = torch.cat([token_1T, near_DMT.flatten(0, 1)])
         number_DM = torch.arange(1, 1 + near_DMT.shape[1], device=token_1T.device)
         number_DM = number_DM + near_DMT.shape[1] * torch.arange(near_DMT.shape[0], device=token_1T.device)[:, None]
         near_DM = torch.where(absent_DM, -1, number_DM)
-        z_DH = network.paired(token_UT, torch.zeros_like(role_D), near_DM, gap_DM)
-        x_DH = network.read(z_DH, torch.zeros_like(role_D), role_D, since_D, torch.zeros_like(since_D))
+        z_DH = reader.paired(token_UT, torch.zeros_like(role_D), near_DM, gap_DM)
+        x_DH = reader.read(z_DH, torch.zeros_like(role_D), role_D, since_D, torch.zeros_like(since_D))
         memory = Memory(keys=keys_DNWH, values=values_DNWH, filled=filled_DW)
         h_DH, keys_DNH, values_DNH = network.transformer.step(x_DH, hours_DW, memory)
-        bins_DB = token_1T[:, network.bins].expand(role_D.shape[0], -1)
-        filled_DB = torch.cat([bins_DB, network.time(since_D.clamp(min=0))], dim=1)
-        surprise_DB = filled_DB - network.teller(state_DH, network.role(role_D)).sigmoid()
+        filled_DB = reader.binned(token_1T.expand(role_D.shape[0], -1), since_D)
+        surprise_DB = filled_DB - network.teller(state_DH, reader.role(role_D)).sigmoid()
         surprise_DB = surprise_DB * (since_D >= 0)[:, None]
         logit = network.head(torch.cat([h_DH, surprise_DB], dim=1), index_1R, token_1T)
         return logit, z_DH, h_DH, keys_DNH, values_DNH
@@ -80,6 +79,6 @@ class LabelStep(nn.Module):
         values_DNWH: torch.Tensor,
     ) -> After:
         """`z_DH` what each party saw of the labelled transaction, `age_D` hours since it; else as `TransactionStep`."""
-        x_DH = self.network.read(z_DH, kind_D, role_D, since_D, age_D)
+        x_DH = self.network.reader.read(z_DH, kind_D, role_D, since_D, age_D)
         memory = Memory(keys=keys_DNWH, values=values_DNWH, filled=filled_DW)
         return self.network.transformer.step(x_DH, hours_DW, memory)

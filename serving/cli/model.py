@@ -33,7 +33,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many epochs of each network.")] = None,
     network: Annotated[
         list[str] | None,
-        typer.Option(help="graphsage, gat, relational_graphsage, relational_gat, decoder or fused; may be given again."),
+        typer.Option(help="graphsage, gat, relational_graphsage, relational_gat, decoder, fused; may be given again."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
