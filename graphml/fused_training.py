@@ -211,20 +211,9 @@ def fused_row(
     fitted_on: Ints | None = None,
 ) -> FusedRow:
     """The row with a fresh network."""
-    graph = context.graph
-    rows = train.positions if fitted_on is None else fitted_on
-    code = EventCode.fit(graph.features[rows], config.columns, num_bins=config.feature_bins)
-    token = EventToken(
-        code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1], pair_history=config.pair_history
-    )
+    token = event_token(context, train.positions if fitted_on is None else fitted_on, config)
     sizes = FusedConfig(
-        reader=ReaderConfig(
-            token_width=token.width,
-            num_near=config.fanouts[0],
-            bins=code.binned,
-            num_roles=len(graph.roles),
-            edges_hours=geometric_hours(number=config.gap_bins),
-        ),
+        reader=reader_config(context, token, config),
         transformer=TransformerConfig(
             width=config.width,
             num_blocks=config.num_blocks,
@@ -244,4 +233,24 @@ def fused_row(
         token=token,
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
         name=config.network,
+    )
+
+
+def event_token(context: GraphContext, rows: Ints, config: FusedTraining) -> EventToken:
+    """What a transaction is as a token, its bins and scalers fitted on the positions `rows`."""
+    graph = context.graph
+    code = EventCode.fit(graph.features[rows], config.columns, num_bins=config.feature_bins)
+    return EventToken(
+        code=code, num_roles=len(graph.roles), num_recent=config.fanouts[1], pair_history=config.pair_history
+    )
+
+
+def reader_config(context: GraphContext, token: EventToken, config: FusedTraining) -> ReaderConfig:
+    """How events of such tokens are read."""
+    return ReaderConfig(
+        token_width=token.width,
+        num_near=config.fanouts[0],
+        bins=token.code.binned,
+        num_roles=len(context.graph.roles),
+        edges_hours=geometric_hours(number=config.gap_bins),
     )
