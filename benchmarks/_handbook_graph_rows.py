@@ -1,9 +1,9 @@
-"""The learned graph rows of protocol B: GraphSAGE, GAT, the event graph and its out-of-fold logit."""
+"""The learned rows of protocol B: GraphSAGE, GAT, the event graph, the fused network, and out-of-fold logits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import numpy as np
 from _handbook_data import Data
 from _handbook_trees import Chosen
 
+from graphml.context import GraphContext
 from graphml.event_graph_row import EventGraphRow
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.fused_row import FusedRow
+from graphml.fused_training import FusedTraining, fit_fused
+from graphml.graph import Ints
 from graphml.graph_training import GraphTraining, fit_graph
 from graphml.scorer import Doubles
 from graphml.stacking import out_of_fold, party_folds
@@ -57,11 +61,31 @@ EVENT_DEFAULT = {
     "width": 32,
     "negatives": 20,
 }
-#: How the event graph is trained while its settings are compared: a single one is unsteady, but four take four times as
-#: long.
+FUSED_SPACE: dict[str, list[Any]] = {
+    "epochs": [8, 12, 16],
+    "batch_size": [64, 128, 256],
+    "learning_rate": [1e-3, 2e-3, 4e-3],
+    "weight_decay": [1e-2, 1e-1],
+    "dropout": [0.1, 0.3],
+    "negatives": [10, 20, 40],
+    "next_event": [0.1, 0.3],
+    "pretraining": [0, 8],
+}
+FUSED_DEFAULT = {
+    "epochs": 12,
+    "batch_size": 128,
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-2,
+    "dropout": 0.1,
+    "negatives": 20,
+    "next_event": 0.1,
+    "pretraining": 8,
+}
+#: How a network on events is trained while its settings are compared: a single one is unsteady, but four take four
+#: times as long.
 ONE_NETWORK = {"networks": 1}
 _TRAINER = ("epochs", "batch_size", "learning_rate", "weight_decay")
-_OWN = ("dropout", "width", "negatives")
+_OWN = ("dropout", "width", "negatives", "next_event")
 
 
 def graph_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any], *, network: str) -> Doubles:
@@ -71,34 +95,68 @@ def graph_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]
     return row.logits(data.book, data.book.graph.seeds(test.positions))
 
 
-def event_logits(data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
-    """The event graph, on the event's own features."""
-    context = data.fresh_book(train.positions)
-    row = fit_event_graph(context, train, data.book_columns, event_config(setting))
-    return row.logits(context, context.graph.seeds(test.positions))
+@dataclass(frozen=True, kw_only=True)
+class OnEvents:
+    """A network on the event's own features: settings to try, how one is fitted, and read back from a folder."""
+
+    name: str
+    space: Mapping[str, list[Any]]
+    default: Mapping[str, Any]
+    fit: Callable[[GraphContext, Task, Data, Mapping[str, Any], int, Ints], EventGraphRow | FusedRow]
+    load: Callable[[Path], EventGraphRow | FusedRow]
+
+    def logits(self, data: Data, train: Task, test: Task, setting: Mapping[str, Any]) -> Doubles:
+        """Of the test rows, by one network."""
+        context = data.fresh_book(train.positions)
+        row = self.fit(context, train, data, setting, 0, train.positions)
+        return row.logits(context, context.graph.seeds(test.positions))
+
+    def out_of_fold(
+        self, data: Data, train: Task, test: Task, setting: Mapping[str, Any], folder: Path
+    ) -> dict[str, np.ndarray]:
+        """`train` (m,), logits of the rows that trees are grown on (`Chosen`), each by a model that was not told its
+        outcome; `test` (n,), the mean of the models'. Models are kept in `folder` until all are there."""
+        rows = Chosen.of(train).rows
+        told = Task(positions=train.positions[rows], is_fraud=train.is_fraud[rows])
+        context = data.fresh_book(told.positions)
+        fold = party_folds(context.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
+
+        def fit_or_read(task: Task, number: int) -> EventGraphRow | FusedRow:
+            kept = folder / str(number)
+            if not (kept / "done").exists():
+                kept.mkdir(parents=True, exist_ok=True)
+                self.fit(context, task, data, setting, number, told.positions).save(kept)
+                (kept / "done").touch()
+            return self.load(kept)
+
+        found = out_of_fold(context, told, fold, fit_or_read)
+        return {"train": found.logits, "test": found.score(context, context.graph.seeds(test.positions))}
 
 
-def out_of_fold_logits(
-    data: Data, train: Task, test: Task, setting: Mapping[str, Any], folder: Path
-) -> dict[str, np.ndarray]:
-    """`train` (m,), the event graph's logits of the rows that trees are grown on (`Chosen`), each by a model that
-    was not told its outcome; `test` (n,), the mean of the models'. Models are kept in `folder` until all are there."""
-    rows = Chosen.of(train).rows
-    told = Task(positions=train.positions[rows], is_fraud=train.is_fraud[rows])
-    context = data.fresh_book(told.positions)
-    fold = party_folds(context.graph.entity[told.positions, 0], num_folds=NUM_FOLDS)
+def fit_event(
+    context: GraphContext, task: Task, data: Data, setting: Mapping[str, Any], seed: int, fitted_on: Ints
+) -> EventGraphRow:
+    """The event graph of a setting."""
+    config = event_config(setting, seed=seed)
+    return fit_event_graph(context, task, data.book_columns, config, fitted_on=fitted_on)
 
-    def fit_or_read(task: Task, number: int) -> EventGraphRow:
-        kept = folder / str(number)
-        if not (kept / "event_graph.json").exists():
-            kept.mkdir(parents=True, exist_ok=True)
-            config = event_config(setting, seed=number)
-            row = fit_event_graph(context, task, data.book_columns, config, fitted_on=told.positions)
-            row.save(kept)
-        return EventGraphRow.load(kept)
 
-    found = out_of_fold(context, told, fold, fit_or_read)
-    return {"train": found.logits, "test": found.score(context, context.graph.seeds(test.positions))}
+def fit_fused_network(
+    context: GraphContext, task: Task, data: Data, setting: Mapping[str, Any], seed: int, fitted_on: Ints
+) -> FusedRow:
+    """The fused network of a setting; `pretraining` epochs of it."""
+    config = _with_setting(FusedTraining(columns=data.book_columns), setting)
+    config = replace(config, trainer=replace(config.trainer, seed=seed))
+    if setting["pretraining"]:
+        pretraining = replace(config.trainer, epochs=setting["pretraining"], final_share=0.1)
+        config = replace(config, pretraining=pretraining)
+    return fit_fused(context, task, config, fitted_on=fitted_on).row
+
+
+ON_EVENTS = (
+    OnEvents(name="event graph", space=EVENT_SPACE, default=EVENT_DEFAULT, fit=fit_event, load=EventGraphRow.load),
+    OnEvents(name="fused", space=FUSED_SPACE, default=FUSED_DEFAULT, fit=fit_fused_network, load=FusedRow.load),
+)
 
 
 def event_config(setting: Mapping[str, Any], *, seed: int = 0) -> EventGraphTraining:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,14 +17,12 @@ import numpy as np
 import pandas as pd
 from _handbook_data import Budget, Data, Fold
 from _handbook_graph_rows import (
-    EVENT_DEFAULT,
-    EVENT_SPACE,
     GRAPH_DEFAULT,
     GRAPH_SPACE,
+    ON_EVENTS,
     ONE_NETWORK,
-    event_logits,
+    OnEvents,
     graph_logits,
-    out_of_fold_logits,
 )
 from _handbook_peer import handbook_features, peer_logits
 from _handbook_trees import SPACE, TRIAL, UNTUNED, Chosen, tree_logits
@@ -44,25 +42,25 @@ Score = Callable[[Fold, Budget, Setting], Doubles]
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """`score` gives a fold's test logits; settings come from `space` where there is one, else `default`. `trial`: what
-    differs while settings are compared. `first`: what `score` needs, once a fold and budget; a row that has it also
-    hangs on the event graph's setting."""
+    differs while settings are compared. `stacked_on`: the network on events whose out-of-fold logits `score` reads."""
 
     name: str
     score: Score
     default: Setting = field(default_factory=dict)
     space: Mapping[str, list[Any]] = field(default_factory=dict)
     trial: Setting = field(default_factory=dict)
-    first: Callable[[Fold, Budget], Arrays] | None = None
+    stacked_on: str | None = None
 
 
 @dataclass(kw_only=True)
 class Rows:
-    """All rows on one data set. `event_setting` is set when the event graph has been tuned: what is stacked is it."""
+    """All rows on one data set. `settings` of networks on events change when these have been tuned: what is stacked
+    are they."""
 
     data: Data
     table: Path
     results: Results
-    event_setting: Setting = field(default_factory=lambda: dict(EVENT_DEFAULT))
+    settings: dict[str, Setting] = field(default_factory=lambda: {each.name: each.default for each in ON_EVENTS})
 
     def all(self) -> list[Row]:
         """In the order in which they are run: what others hang on comes first."""
@@ -72,14 +70,18 @@ class Rows:
             Row(name="peer: pandas + XGBClassifier, 15 features", score=self._peer),
             Row(name="xgboost, 15 features", score=self._trees(book, every_row=True), default=UNTUNED),
             Row(name="oracle", score=self._oracle),
-            Row(name="event graph", score=self._event, default=EVENT_DEFAULT, space=EVENT_SPACE, trial=ONE_NETWORK),
-            Row(
-                name="15 features + graph logit",
-                score=self._trees(book, logit=True),
-                default=UNTUNED,
-                space=SPACE,
-                first=self.out_of_fold,
+            *(
+                Row(
+                    name=each.name,
+                    score=partial(self._on_events, each),
+                    default=each.default,
+                    space=each.space,
+                    trial=ONE_NETWORK,
+                )
+                for each in ON_EVENTS
             ),
+            self._stacked("15 features + graph logit", book, "event graph"),
+            self._stacked("15 features + fused logit", book, "fused"),
             Row(
                 name="xgboost, 15 features, tuned",
                 score=self._trees(book, every_row=True),
@@ -100,14 +102,8 @@ class Rows:
                 space=SPACE,
                 trial=TRIAL,
             ),
-            Row(
-                name="everything",
-                score=self._trees(self._near, logit=True),
-                default=UNTUNED,
-                space=SPACE,
-                trial=TRIAL,
-                first=self.out_of_fold,
-            ),
+            self._stacked("everything", self._near, "event graph", trial=TRIAL),
+            self._stacked("default + fused logit", default, "fused", trial=TRIAL),
             Row(
                 name="graphsage",
                 score=self._graph(partial(graph_logits, network="graphsage")),
@@ -122,6 +118,14 @@ class Rows:
             ),
         ]
 
+    def named(self, names: Sequence[str]) -> list[Row]:
+        """The rows of these names, all where none is given. Raises ValueError for a name that no row has."""
+        rows = self.all()
+        unknown = set(names) - {row.name for row in rows}
+        if unknown:
+            raise ValueError(f"No row is called {', '.join(sorted(unknown))}; there are {[row.name for row in rows]}.")
+        return [row for row in rows if not names or row.name in names]
+
     def _book(self, positions: Ints) -> np.ndarray:
         return self.data.book.graph.features[positions]
 
@@ -134,13 +138,22 @@ class Rows:
         near = neighbor_aggregates(graph, graph.seeds(positions), config)
         return np.concatenate([graph.features[positions], near], axis=1)
 
-    def _trees(self, inputs: Callable[[Ints], np.ndarray], *, logit: bool = False, every_row: bool = False) -> Score:
+    def _stacked(
+        self, name: str, inputs: Callable[[Ints], np.ndarray], network: str, trial: Setting | None = None
+    ) -> Row:
+        """Trees on these inputs and the logit of a network on events."""
+        score = self._trees(inputs, network=network)
+        return Row(name=name, score=score, default=UNTUNED, space=SPACE, trial=trial or {}, stacked_on=network)
+
+    def _trees(
+        self, inputs: Callable[[Ints], np.ndarray], *, network: str | None = None, every_row: bool = False
+    ) -> Score:
         def score(fold: Fold, budget: Budget, setting: Setting) -> Doubles:
             train = fold.train(budget)
             chosen = Chosen.every(train) if every_row else Chosen.of(train)
             columns = [inputs(train.positions[chosen.rows]), inputs(fold.test.positions)]
-            if logit:
-                found = self.out_of_fold(fold, budget)
+            if network is not None:
+                found = self.out_of_fold(network, fold, budget)
                 columns = [
                     np.column_stack([table, found[name].astype(np.float32)])
                     for table, name in zip(columns, ("train", "test"), strict=True)
@@ -149,26 +162,25 @@ class Rows:
 
         return score
 
-    def out_of_fold(self, fold: Fold, budget: Budget) -> dict[str, np.ndarray]:
-        """See `out_of_fold_logits`, with the event graph's setting."""
-        key = {"day": fold.day, "budget": budget, "setting": dict(self.event_setting)}
+    def out_of_fold(self, network: str, fold: Fold, budget: Budget) -> Arrays:
+        """See `OnEvents`, with the network's setting."""
+        setting = self.settings[network]
+        key = {"network": network, "day": fold.day, "budget": budget, "setting": dict(setting)}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
         models = self.results.folder / f"models-{digest}"
         train, test = fold.train(budget), fold.test
-        return self.results.get(
-            f"graph-logit-{budget}-{fold.day}",
-            key,
-            lambda: out_of_fold_logits(self.data, train, test, self.event_setting, models),
-        )
+        chosen = next(each for each in ON_EVENTS if each.name == network)
+        name = f"{network.replace(' ', '-')}-logit-{budget}-{fold.day}"
+        return self.results.get(name, key, lambda: chosen.out_of_fold(self.data, train, test, setting, models))
 
     def _graph(self, logits: Callable[[Data, Task, Task, Setting], Doubles]) -> Score:
         return lambda fold, budget, setting: logits(self.data, fold.train(budget), fold.test, setting)
 
-    def _event(self, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
+    def _on_events(self, network: OnEvents, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
         """One network while settings are compared, then the mean of those that the stacked logit is made of."""
         if setting.items() >= ONE_NETWORK.items():
-            return event_logits(self.data, fold.train(budget), fold.test, setting)
-        return self.out_of_fold(fold, budget)["test"]
+            return network.logits(self.data, fold.train(budget), fold.test, setting)
+        return self.out_of_fold(network.name, fold, budget)["test"]
 
     def _logistic(self, fold: Fold, budget: Budget, setting: Setting) -> Doubles:
         train, context = fold.train(budget), self.data.book

@@ -1,7 +1,7 @@
 """The ladder on the Fraud Detection Handbook, on features of our own Spark job.
 
     python benchmarks/handbook.py --data DIR [--protocol A|B] [--snapshot-workspace DIR] [--cache DIR] [--workers N]
-        [--kept-only] [--quick] [--json FILE]
+        [--row NAME]... [--kept-only] [--quick] [--json FILE]
 
 Protocol A, label budget fold-week, on the book's 15 features; protocol B (see `_handbook_b`), both budgets, on these
 and on the default feature spec, whose features were chosen on no data set. With `--cache` a run of B that was killed
@@ -217,6 +217,9 @@ def main() -> int:
         default=min(4, len(os.sched_getaffinity(0))),
         help="protocol B: processes at once, about 4 GB each (%(default)s here)",
     )
+    arguments_parser.add_argument(
+        "--row", action="append", default=[], metavar="NAME", help="protocol B: only this row; may be given again"
+    )
     arguments = arguments_parser.parse_args()
     table = arguments.data / TABLE
     if not table.exists():
@@ -242,7 +245,7 @@ def main() -> int:
             cache(arguments) as results,
         ):
             data = Data.read(book, default, table)
-            run_b(report, data, table, results, quick=arguments.quick, workers=arguments.workers)
+            run_b(report, data, table, results, quick=arguments.quick, workers=arguments.workers, only=arguments.row)
     return report.finish(arguments.json)
 
 

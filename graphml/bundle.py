@@ -11,6 +11,8 @@ import pyarrow as pa
 from graphml.card import CardFacts, write_card
 from graphml.code_version import code_version
 from graphml.distributed import world_size
+from graphml.fused_onnx import export_steps
+from graphml.fused_row import FusedRow
 from graphml.judged import Judged
 from graphml.ladder import Ladder, report_calibration, report_curves
 from graphml.prepared import FittedRow, Prepared
@@ -21,6 +23,8 @@ def write_bundle(folder: Path, model_id: str, prepared: Prepared, rows: list[Fit
     servable = {row.name: row for row in rows if row.is_servable}
     for row in servable.values():
         row.scorer.save(folder)
+        if isinstance(row.scorer, FusedRow):
+            export_steps(row.scorer.network, folder, row.name)
     served = servable[ladder.served]
     manifest = prepared.snapshot.manifest
     config = {

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from graphml.context import GraphContext
 from graphml.event_code import EventToken
 from graphml.event_log import EventLog, PackedEvents, pack
-from graphml.fused_onnx import export_steps
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
 from graphml.losses import Correction
@@ -73,7 +72,7 @@ class FusedRow:
         return result
 
     def save(self, folder: Path) -> None:
-        """Write `<name>.safetensors`, `<name>.json` and, of a network that can be streamed, its steps in ONNX."""
+        """Write `<name>.safetensors` and `<name>.json`."""
         weights = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         save_file(weights, folder / f"{self.name}.safetensors")
         data = {
@@ -82,8 +81,6 @@ class FusedRow:
             "correction": self.correction.as_dict(),
         }
         (folder / f"{self.name}.json").write_bytes(orjson.dumps(data))
-        if not self.config.transformer.both_ways:
-            export_steps(self.network, folder, self.name)
 
     @classmethod
     def load(cls, folder: Path, name: str = "fused") -> FusedRow:
