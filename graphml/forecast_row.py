@@ -16,7 +16,7 @@ import numpy as np
 from graphml.context import GraphContext
 from graphml.event_code import EventToken
 from graphml.fused_row import fused_inputs
-from graphml.fused_training import FusedTraining, event_token, reader_config
+from graphml.fused_training import FusedTraining, drawn_before, event_token, reader_config
 from graphml.graph import Ints, Seeds
 from graphml.graph_row import take_seeds
 from graphml.nn.event_reader import EventInputs
@@ -81,8 +81,7 @@ class ForecastLearner:
 
     def epoch(self, number: int) -> Ints:
         """See `Learner`."""
-        drawn = np.random.default_rng([self.config.seed, number])
-        return drawn.choice(self.end, min(self.end, self.seeds_per_epoch), replace=False)
+        return drawn_before(self.end, self.seeds_per_epoch, seed=self.config.seed, epoch=number)
 
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
         """See `Learner`."""

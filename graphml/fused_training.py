@@ -134,8 +134,7 @@ class Pretraining:
 
     def epoch(self, number: int) -> Ints:
         """See `graphml.trainer.Learner`."""
-        drawn = np.random.default_rng([self.config.seed, number])
-        return drawn.choice(self.end, min(self.end, self.seeds_per_epoch), replace=False)
+        return drawn_before(self.end, self.seeds_per_epoch, seed=self.config.seed, epoch=number)
 
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
         """See `graphml.trainer.Learner`."""
@@ -201,6 +200,11 @@ def pretrain(
         checkpoint=None if checkpoint is None else checkpoint.with_suffix(".pretraining"),
         progress=None if progress is None else lambda share: progress(f"{row.name}, pretraining", share),
     )
+
+
+def drawn_before(end: int, num: int, *, seed: int, epoch: int) -> Ints:
+    """`num` positions before `end` (all, where there are fewer), other ones each epoch."""
+    return np.random.default_rng([seed, epoch]).choice(end, min(end, num), replace=False)
 
 
 def fused_row(
