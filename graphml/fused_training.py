@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from graphml.context import GraphContext
 from graphml.distributed import current_ranks
@@ -25,6 +26,7 @@ from graphml.nn.fused import Fused, FusedConfig
 from graphml.nn.next_event import next_event_loss
 from graphml.nn.time_encoding import geometric_hours
 from graphml.nn.transformer import TransformerConfig
+from graphml.scorer import Doubles
 from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer import Tracker, fit
@@ -98,10 +100,12 @@ class Telling(torch.nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class FusedLearner(GraphLearner):
-    """`GraphLearner` whose loss has `next_event` in it; ids of seeds are rows of `train`."""
+    """`GraphLearner` whose loss has `next_event` in it; ids of seeds are rows of `train`. `teacher` (n,) are chances of
+    fraud among the rows that are drawn, which then take the place of outcomes."""
 
     row: FusedRow
     config: FusedTraining
+    teacher: Doubles | None = None
 
     @cached_property
     def network(self) -> torch.nn.Module:
@@ -111,7 +115,8 @@ class FusedLearner(GraphLearner):
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
         """See `graphml.trainer.Learner`."""
         logits, told = module(*self.row.inputs(self.context, self.train.seeds(self.context.graph, ids)))
-        targets = torch.from_numpy(self.train.is_fraud[ids]).to(logits.device, logits.dtype)
+        chance = self.train.is_fraud[ids] if self.teacher is None else self.teacher[ids]
+        targets = torch.from_numpy(chance).to(logits.device, logits.dtype)
         outcome = self.config.loss.total(logits, targets, float(self.train.is_fraud.mean()))
         return outcome + self.config.next_event * len(ids) * told
 
@@ -151,12 +156,15 @@ def fit_fused(
     config: FusedTraining,
     *,
     validation: Task | None = None,
+    teacher: Doubles | None = None,
     fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
 ) -> GraphRun[FusedRow]:
-    """Train on `train`.
+    """Train on `train`; with `teacher` (n,), another row's logits of `train`, on what it says instead of on outcomes
+    (Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015), so that a small network scores nearly
+    as a large one.
 
     Encodings, which no outcome enters, are fitted on the positions `fitted_on`, the training rows if unset: models that
     share them share the table of tokens. A killed run that is called again with the same arguments and `checkpoint`
@@ -167,7 +175,15 @@ def fit_fused(
     told: Progress = progress or (lambda name, share: None)
     if config.pretraining is not None:
         pretrain(row, context, config, end=int(train.positions.max()) + 1, checkpoint=checkpoint, progress=told)
-    learner = FusedLearner(context=context, train=train, validation=validation, config=config, row=row, ranks=ranks)
+    learner = FusedLearner(
+        context=context,
+        train=train,
+        validation=validation,
+        config=config,
+        row=row,
+        ranks=ranks,
+        teacher=None if teacher is None else _among_drawn(teacher, train, config),
+    )
     run = fit(
         learner,
         config.trainer,
@@ -238,6 +254,16 @@ def fused_row(
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
         name=config.network,
     )
+
+
+def _among_drawn(teacher: Doubles, train: Task, config: FusedTraining) -> Doubles:
+    """Log odds at the natural base rate (n,) as chances of fraud among the rows that an epoch draws."""
+    if config.loss.kind != "cross_entropy":
+        raise ValueError(f"The loss is {config.loss.kind}; a teacher's chances are learned by cross_entropy alone.")
+    if len(teacher) != len(train):
+        raise ValueError(f"The teacher has {len(teacher)} logits and there are {len(train)} training rows: one each.")
+    chances: Doubles = expit(teacher - np.log(kept_share(train, config)))
+    return chances
 
 
 def event_token(context: GraphContext, rows: Ints, config: FusedTraining) -> EventToken:

@@ -12,6 +12,7 @@ from graphml.fused_row import FusedRow
 from graphml.fused_training import FusedTraining, fit_fused, fused_row, pretrain
 from graphml.graph import TransactionGraph
 from graphml.label_table import labels_of, rebuilt
+from graphml.losses import Loss
 from graphml.nn.fused import Told
 from graphml.nn.next_event import next_event_loss
 from graphml.tasks import Task
@@ -125,6 +126,24 @@ def test_fitting_begins_with_pretraining_and_both_report_how_far_they_are() -> N
     assert list(dict.fromkeys(heard)) == ["fused, pretraining", "fused"]
     seeds = GRAPH.seeds(POSITIONS)
     assert not np.allclose(row.logits(context, seeds), plain.logits(context, seeds), atol=1e-3)
+
+
+def test_a_student_learns_what_its_teacher_says_and_no_outcome() -> None:
+    graph = habits()
+    context, positions = GraphContext(graph), np.arange(300)
+    high = graph.features[positions, 0] > 0.5
+    other = Task(positions=positions, is_fraud=positions % 5 == 0)  # has nothing to do with what the teacher says
+    config = replace(FUSED, negatives=2, trainer=TrainerConfig(epochs=12, batch_size=32, learning_rate=5e-3))
+    teacher = np.where(high, 3.0, -3.0)
+    student = fit_fused(context, other, config, teacher=teacher).row
+    logits = student.logits(context, graph.seeds(np.arange(300, 400)))
+    is_high = graph.features[300:400, 0] > 0.5
+    assert abs(logits[is_high].mean() - 3.0) < 0.7
+    assert abs(logits[~is_high].mean() + 3.0) < 0.7
+    with pytest.raises(ValueError, match="299 logits"):
+        fit_fused(context, other, config, teacher=teacher[1:])
+    with pytest.raises(ValueError, match="cross_entropy alone"):
+        fit_fused(context, other, replace(config, loss=Loss(kind="focal")), teacher=teacher)
 
 
 def test_settings_that_contradict_each_other_are_named() -> None:
