@@ -10,7 +10,7 @@ of `graph_value`, but two of them were seen in an earlier form (docs/experiments
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,11 @@ from sklearn.linear_model import LogisticRegression
 
 from graphml.context import GraphContext
 from graphml.event_graph_training import EventGraphTraining, fit_event_graph
+from graphml.fused_training import FusedTraining, event_columns, fit_fused
 from graphml.graph import TransactionGraph
 from graphml.neighbors import NeighborConfig, neighbor_aggregates
 from graphml.rewire import rewire
+from graphml.scorer import Scorer
 from graphml.stacking import out_of_fold, time_folds
 from graphml.tasks import Task, Tasks, plan_windows
 from graphml.trainer_config import TrainerConfig
@@ -42,26 +44,59 @@ NUM_FOLDS = 3
 #: What the simulator is asked for, and days of the test window: about 100 cases.
 DAYS, TEST_DAYS = 120, 28
 TREES, TREES_AND_GRAPH, TREES_AND_SHUFFLED = "trees", "trees + graph", "trees + graph, edges shuffled"
+FUSED, TREES_AND_FUSED = "fused", "trees + fused"
 
 
-def judge_bank(results: Results, *, seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> Judged:
-    """Simulate, ingest, fit and score a bank, or find it done."""
+def judge_bank(
+    results: Results, *, seed: int, rows: int, epochs: int, setting: Mapping[str, object], fused: bool = False
+) -> Judged:
+    """Simulate, ingest, fit and score a bank, or find it done; `fused` adds the fused network."""
     key = {"seed": seed, "rows": rows, "epochs": epochs, "trees": dict(setting), "shares": SHARES, "rate": FRAUD_RATE}
     key |= {"days": DAYS, "test days": TEST_DAYS, "folds": f"{NUM_FOLDS} of time", "combined": "logistic regression"}
-    arrays = results.get("bank", key, lambda: _fitted(seed, rows, epochs, setting))
+    of_graph = {"graph": _event_graph(epochs)}
+    controlled = {"graph, edges shuffled": _event_graph(epochs)}
+    arrays = results.get("bank", key, lambda: _fitted(seed, rows, setting, of_graph, controlled))
+    if fused:
+        key |= {"network": "fused"}
+        arrays |= results.get("bank-fused", key, lambda: _fitted(seed, rows, setting, {"fused": _fused(epochs)}, {}))
     names = {name.removeprefix("score ") for name in arrays if name.startswith("score ")}
     scores = {name: arrays[f"score {name}"] for name in sorted(names)}
     return Judged(is_fraud=arrays["is_fraud"], parties=arrays["parties"], scores=scores)
 
 
-def _fitted(seed: int, rows: int, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
+#: Fits a network on events to a task, its encodings on all training positions.
+Fit = Callable[[GraphContext, Snapshot, Task, np.ndarray], Scorer]
+
+
+def _event_graph(epochs: int) -> Fit:
+    training = EventGraphTraining(trainer=TrainerConfig(epochs=epochs, batch_size=256, learning_rate=2e-3))
+    return lambda context, snapshot, task, rows: fit_event_graph(
+        context, task, event_columns(snapshot.spec), training, fitted_on=rows
+    )
+
+
+def _fused(epochs: int) -> Fit:
+    trainer = TrainerConfig(epochs=epochs, batch_size=128, learning_rate=2e-3, final_share=0.0)
+
+    def fit(context: GraphContext, snapshot: Snapshot, task: Task, rows: np.ndarray) -> Scorer:
+        training = FusedTraining(columns=event_columns(snapshot.spec), trainer=trainer)
+        return fit_fused(context, task, training, fitted_on=rows).row
+
+    return fit
+
+
+def _fitted(
+    seed: int, rows: int, setting: Mapping[str, object], networks: Mapping[str, Fit], controls: Mapping[str, Fit]
+) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         config = SimulatorConfig(num_transactions=rows, days=DAYS, seed=seed, shares=SHARES, fraud_rate=FRAUD_RATE)
         write(simulate(config), Path(folder) / "bank")
         workspace = Workspace.open(Path(folder) / "workspace")
         ingest(workspace, Path(folder) / "bank" / "transactions.parquet", load_mapping("ringfence"))
         snapshot = Snapshot.open(workspace)
-        return _scored(snapshot, epochs, setting) | {"parties": drawn_as_wholes(snapshot, Path(folder) / "bank", seed)}
+        return _scored(snapshot, setting, networks, controls) | {
+            "parties": drawn_as_wholes(snapshot, Path(folder) / "bank", seed)
+        }
 
 
 def drawn_as_wholes(snapshot: Snapshot, bank: Path, seed: int) -> np.ndarray:
@@ -87,7 +122,10 @@ def _tasks(snapshot: Snapshot, graph: TransactionGraph) -> Tasks:
     return Tasks.of(graph, windows, delay_days=delay_days)
 
 
-def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> dict[str, np.ndarray]:
+def _scored(
+    snapshot: Snapshot, setting: Mapping[str, object], networks: Mapping[str, Fit], controls: Mapping[str, Fit]
+) -> dict[str, np.ndarray]:
+    """Scores of trees, of each network, of `controls` on rewired links, and of trees combined with each."""
     context = GraphContext(snapshot)
     graph = context.graph
     tasks = _tasks(snapshot, graph)
@@ -99,22 +137,21 @@ def _scored(snapshot: Snapshot, epochs: int, setting: Mapping[str, object]) -> d
     ]
     fold = time_folds(len(train), num_folds=NUM_FOLDS)
     trees, trees_out_of_fold = _grown(train, *tables, fold, setting)
-    training = EventGraphTraining(trainer=TrainerConfig(epochs=epochs, batch_size=256, learning_rate=2e-3))
     found = {f"score {TREES}": trees, "is_fraud": test.is_fraud}
-    for name, seen in {TREES_AND_GRAPH: graph, TREES_AND_SHUFFLED: rewire(graph, seed=0)}.items():
-        where = GraphContext(seen)
+    rewired = GraphContext(rewire(graph, seed=0)) if controls else context
+    cases = [(name, context, fit) for name, fit in networks.items()]
+    cases += [(name, rewired, fit) for name, fit in controls.items()]
+    for name, where, fit in cases:
         stacked = out_of_fold(
             where,
             train,
             fold,
-            lambda task, _, where=where: fit_event_graph(
-                where, task, range(len(snapshot.spec.event)), training, fitted_on=train.positions
-            ),
+            lambda task, _, where=where, fit=fit: fit(where, snapshot, task, train.positions),
         )
-        logits = stacked.score(where, seen.seeds(test.positions))
-        found[f"score {name.removeprefix('trees + ')}"] = logits
+        logits = stacked.score(where, where.graph.seeds(test.positions))
         combined = LogisticRegression(C=1e6).fit(np.column_stack([trees_out_of_fold, stacked.logits]), train.is_fraud)
-        found[f"score {name}"] = combined.decision_function(np.column_stack([trees, logits]))
+        found[f"score {name}"] = logits
+        found[f"score trees + {name}"] = combined.decision_function(np.column_stack([trees, logits]))
     return found
 
 

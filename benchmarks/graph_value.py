@@ -1,6 +1,7 @@
 """Where graphs must matter: a graph network's out-of-fold logit beside every engineered feature, on trees.
 
-    python benchmarks/graph_value.py --data DIR [--cache DIR] [--workers N] [--kept-only] [--quick] [--json FILE]
+    python benchmarks/graph_value.py --data DIR [--fused] [--cache DIR] [--workers N] [--kept-only] [--quick]
+        [--json FILE]
 
 AMLSim's accounts (planted cycles and fan-ins; 9 % fraudulent): stratified halves; trees on plain facts, neighbor means
 at two hops and counts of cycles, against the same with the logit of a message-passing network that sees transfers one
@@ -9,7 +10,7 @@ do not enter: half of the fraudulent accounts have none. AP is a mean of splits;
 
 Simulated banks (see `_banks`), of seeds that nothing was chosen on: trees on the default features and causal neighbor
 aggregates, against the same combined with the event graph; the control's network sees rewired links
-(`graphml.rewire`).
+(`graphml.rewire`). With `--fused` the fused network too, against the event graph and against trees.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from _accounts import Accounts, account_logits
-from _banks import TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank
+from _banks import FUSED, TREES_AND_FUSED, TREES_AND_GRAPH, TREES_AND_SHUFFLED, judge_bank
 from _handbook_trees import tree_logits
 from _paired import Judged, mean_difference
 from _report import Report, parser
@@ -80,6 +81,7 @@ def main() -> int:
         default=min(4, len(os.sched_getaffinity(0))),
         help="processes at once, about 3 GB each (%(default)s here)",
     )
+    arguments_parser.add_argument("--fused", action="store_true", help="fit the fused network on the banks as well")
     arguments = arguments_parser.parse_args()
     folder = arguments.data / FOLDER
     if not folder.exists():
@@ -89,7 +91,14 @@ def main() -> int:
     banks = {"seeds": SEEDS[:1], "rows": 50_000, "epochs": 4} if arguments.quick else BANKS
     report = Report(
         benchmark="graph_value",
-        config={"quick": arguments.quick, "epochs": epochs, "splits": num_splits, "trees": TREES, "banks": banks},
+        config={
+            "quick": arguments.quick,
+            "fused": arguments.fused,
+            "epochs": epochs,
+            "splits": num_splits,
+            "trees": TREES,
+            "banks": banks,
+        },
         distributions=("xgboost-cpu", "torch", "scikit-learn", "scipy"),
     )
     with tempfile.TemporaryDirectory() as passing:
@@ -97,7 +106,7 @@ def main() -> int:
         results = Results(folder=kept, kept_only=arguments.kept_only)
         accounts = Accounts.read(folder)
         if not arguments.kept_only:
-            sizes = {"rows": banks["rows"], "epochs": banks["epochs"], "setting": TREES}
+            sizes = {"rows": banks["rows"], "epochs": banks["epochs"], "setting": TREES, "fused": arguments.fused}
             fits = {f"bank {seed}": partial(judge_bank, results, seed=seed, **sizes) for seed in banks["seeds"]}
             fits |= {f"split {at}": partial(fit_split, results, accounts, at, epochs) for at in range(num_splits)}
             print(f"{len(fits)} fits, {arguments.workers} at once; a full bank takes about 25 minutes", flush=True)
@@ -105,16 +114,16 @@ def main() -> int:
         with reported_missing(report, "AMLSim accounts"):
             run(report, accounts, results, epochs, num_splits)
         with reported_missing(report, "simulated banks"):
-            run_banks(report, results, **banks)
+            run_banks(report, results, **banks, fused=arguments.fused)
     miss_not_run(report)
     return report.finish(arguments.json)
 
 
-def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: int, epochs: int) -> None:
+def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: int, epochs: int, fused: bool) -> None:
     """All banks, then the comparison of their means."""
     banks = []
     for seed in seeds:
-        banks.append(judge_bank(results, seed=seed, rows=rows, epochs=epochs, setting=TREES))
+        banks.append(judge_bank(results, seed=seed, rows=rows, epochs=epochs, setting=TREES, fused=fused))
         found = {name: average_precision(banks[-1].is_fraud, scores) for name, scores in banks[-1].scores.items()}
         print(f"bank {seed}: {int(banks[-1].is_fraud.sum())} frauds, {found}", flush=True)
     for name in banks[0].scores:
@@ -128,6 +137,12 @@ def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: i
     report.ratio("simulated banks, trees + graph - trees: lower end of AP", gained.low, above=0.0)
     report.ratio("simulated banks, graph - shuffled edges: lower end of AP", by_links.low, above=0.0)
     report.ratio("simulated banks, the same on shuffled edges: lower end of AP", lost.low, at_most=0.0)
+    if fused:
+        for first, second in ((FUSED, "graph"), (FUSED, "trees"), (TREES_AND_FUSED, "trees")):
+            found = mean_difference(banks, first, second)
+            name = f"simulated banks, {first} - {second}"
+            report.row(f"{name}: AP", found.value, "", low=found.low, high=found.high)
+            report.ratio(f"{name}: lower end of AP", found.low, above=0.0)
 
 
 def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_splits: int) -> None:
