@@ -31,6 +31,8 @@ from _paired import Judged, mean_difference
 from _report import Report, parser
 from _results import Results, miss_not_run, reported_missing
 from _workers import run_all
+from scipy.stats import sem
+from scipy.stats import t as student_t
 
 from graphml.code_version import code_version
 from graphml.evaluation import average_precision
@@ -134,6 +136,8 @@ def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: i
     report.row("simulated banks, trees + graph - trees: AP", gained.value, "", low=gained.low, high=gained.high)
     report.row("simulated banks, the same on shuffled edges: AP", lost.value, "", low=lost.low, high=lost.high)
     report.row("simulated banks, graph - shuffled edges: AP", by_links.value, "", low=by_links.low, high=by_links.high)
+    for first, second in ((TREES_AND_GRAPH, "trees"), (TREES_AND_GRAPH, TREES_AND_SHUFFLED)):
+        _report_each(report, banks, seeds, first, second)
     report.ratio("simulated banks, trees + graph - trees: lower end of AP", gained.low, above=0.0)
     report.ratio("simulated banks, graph - shuffled edges: lower end of AP", by_links.low, above=0.0)
     report.ratio("simulated banks, the same on shuffled edges: lower end of AP", lost.low, at_most=0.0)
@@ -143,6 +147,20 @@ def run_banks(report: Report, results: Results, *, seeds: Sequence[int], rows: i
             name = f"simulated banks, {first} - {second}"
             report.row(f"{name}: AP", found.value, "", low=found.low, high=found.high)
             report.ratio(f"{name}: lower end of AP", found.low, above=0.0)
+
+
+def _report_each(report: Report, banks: Sequence[Judged], seeds: Sequence[int], first: str, second: str) -> None:
+    """The difference on each bank, and their mean with the bank as what is drawn (Student's t)."""
+    found = [
+        average_precision(bank.is_fraud, bank.scores[first]) - average_precision(bank.is_fraud, bank.scores[second])
+        for bank in banks
+    ]
+    for seed, difference in zip(seeds, found, strict=True):
+        report.row(f"bank {seed}, {first} - {second}: AP", difference, "")
+    if len(found) > 1:
+        low, high = student_t.interval(0.95, len(found) - 1, np.mean(found), sem(found))
+        name = f"simulated banks as draws, {first} - {second}: AP"
+        report.row(name, float(np.mean(found)), "", low=float(low), high=float(high))
 
 
 def run(report: Report, accounts: Accounts, results: Results, epochs: int, num_splits: int) -> None:
