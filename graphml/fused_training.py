@@ -74,6 +74,11 @@ class FusedTraining(GraphTraining):
                 "give away what it is to tell."
             )
 
+    @property
+    def hangs_on_ranks(self) -> bool:
+        """Also with `next_event` or pretraining: each process tells the transactions of its own windows."""
+        return super().hangs_on_ranks or self.next_event > 0 or self.pretraining is not None
+
     @classmethod
     def known(cls) -> Iterable[str]:
         """What `network` may be."""
@@ -213,7 +218,7 @@ def pretrain(
     fit(
         learner,
         config.pretraining,
-        checkpoint=None if checkpoint is None else checkpoint.with_suffix(".pretraining"),
+        checkpoint=None if checkpoint is None else checkpoint.with_stem(f"{checkpoint.stem}_pretraining"),
         progress=None if progress is None else lambda share: progress(f"{row.name}, pretraining", share),
     )
 

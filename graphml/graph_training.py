@@ -78,6 +78,11 @@ class GraphTraining:
         """What `network` may be."""
         return NETWORKS
 
+    @property
+    def hangs_on_ranks(self) -> bool:
+        """Whether another number of processes trains to other weights."""
+        return self.dropout > 0
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)

@@ -46,7 +46,9 @@ class Scaler:
         """(N, F) float32 -> (N, F) float32 without NaN, within ±CLIP; a row's result depends on that row alone."""
         values = _compressed(features) if self.compress else features.astype(np.float64)
         scaled = (values - np.asarray(self.mean)) / np.asarray(self.deviation)
-        return np.nan_to_num(np.clip(scaled, -CLIP, CLIP), nan=0.0).astype(np.float32)
+        clipped = np.clip(scaled, -CLIP, CLIP)
+        clipped[np.isnan(clipped)] = 0.0
+        return clipped.astype(np.float32)
 
     @property
     def width(self) -> int:

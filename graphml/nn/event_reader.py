@@ -135,13 +135,13 @@ class EventReader(nn.Module):
 
     def binned(self, token_MT: torch.Tensor, since_M: torch.Tensor) -> torch.Tensor:
         """Bins (M, B) of tokens and gaps."""
-        return torch.cat([token_MT[:, self.bins], self.time(since_M.clamp(min=0))], dim=1)
+        return torch.cat([token_MT[:, self.bins].to(self.first.dtype), self.time(since_M.clamp(min=0))], dim=1)
 
     def paired(
         self, token_UT: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
     ) -> torch.Tensor:
         """Transactions as seen from one of their parties, (P, H); see `EventInputs`."""
-        z_UH: torch.Tensor = self.level_zero(token_UT)
+        z_UH: torch.Tensor = self.level_zero(token_UT.to(self.first.dtype))
         if self.level_one is None:
             return z_UH.index_select(0, own_P)
         result: torch.Tensor = self.level_one(z_UH, own_P, near_PM, gap_PM)

@@ -61,7 +61,8 @@ class Fused(nn.Module):
         self.reader = EventReader(config.reader, width, config.transformer.num_heads)
         self.transformer = EventTransformer(config.transformer)
         self.teller = NextEvent(width, self.reader.num_bins)
-        self.masked = nn.Parameter(torch.zeros(width))
+        if config.transformer.both_ways:  # ranks would wait for the gradient of a parameter that is not used
+            self.masked = nn.Parameter(torch.zeros(width))
         self.head = TransactionHead(width + self.reader.num_bins, config.reader.token_width, dropout=config.dropout)
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
@@ -82,7 +83,7 @@ class Fused(nn.Module):
         surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
         surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
         h_DH = torch.cat([h_LH, surprise_LB], dim=1).index_select(0, inputs.last_D)
-        token_ST = inputs.token_UT.index_select(0, inputs.token_S)
+        token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
         logits = self.head(h_DH, inputs.index_SR, token_ST)
         return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
 

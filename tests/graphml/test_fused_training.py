@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
 from ingestion.labels import LabelEvents
 from tests.graphml.cases import random_graph
+from tests.graphml.graph_ranks import train_double_fused, train_graph_on_rank
 
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
@@ -128,6 +130,29 @@ def test_fitting_begins_with_pretraining_and_both_report_how_far_they_are() -> N
     assert not np.allclose(row.logits(context, seeds), plain.logits(context, seeds), atol=1e-3)
 
 
+class Killed(Exception):
+    """Stands for the process's end."""
+
+
+@pytest.mark.parametrize(("stage", "share"), [("fused, pretraining", 0.6), ("fused", 0.6)])
+def test_killed_in_either_stage_it_goes_on_to_the_same_weights(tmp_path: Path, stage: str, share: float) -> None:
+    trainer = replace(TRAINER, checkpoint_steps=1)
+    config = replace(FUSED, pretraining=trainer, trainer=trainer, seeds_per_epoch=96, dropout=0.2)
+    context, file = GraphContext(GRAPH), tmp_path / "fused.safetensors"
+
+    def killing(name: str, done: float) -> None:
+        if name == stage and done > share:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_fused(context, task(), config, checkpoint=file, progress=killing)
+    went_on = fit_fused(context, task(), config, checkpoint=file).row
+    whole = fit_fused(context, task(), config).row
+    weights = whole.network.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in went_on.network.state_dict().items())
+    assert all(path.suffix == ".safetensors" for path in tmp_path.iterdir())  # what a finished training removes
+
+
 def test_a_student_learns_what_its_teacher_says_and_no_outcome() -> None:
     graph = habits()
     context, positions = GraphContext(graph), np.arange(300)
@@ -172,3 +197,11 @@ def habits() -> TransactionGraph:
         features=np.stack([amount, rng.random(num), rng.random(num), rng.random(num)], axis=1).astype(np.float32),
         labels=LabelEvents(position=none, known_at=none, is_fraud=none.astype(bool), origin=none),
     )
+
+
+def test_two_ranks_train_to_the_weights_of_one(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(train_graph_on_rank, (2, tmp_path, train_double_fused), nprocs=2)
+    alone = train_double_fused().learner.network.state_dict()
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in alone)
+    assert all(torch.allclose(first[name], alone[name], atol=1e-5) for name in alone)
