@@ -32,7 +32,7 @@ def write_pages(folder: Path, *names: str, **values: Any) -> None:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters["code"] = _code_span
+        environment.filters["code"] = code_span
         write_atomically(folder / name, environment.get_template(f"{name}.j2").render(**values).encode())
 
 
@@ -45,7 +45,7 @@ def _for_markdown(value: Any) -> Any:
     return value.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
 
 
-def _code_span(value: object) -> Markup:
+def code_span(value: object) -> Markup:
     """Text as a code span of Markdown, in which nothing has to be escaped: its fence is longer than any run of
     backticks within (CommonMark 0.31, section 6.1)."""
     text = str(value).replace("\n", " ")

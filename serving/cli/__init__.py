@@ -10,7 +10,7 @@ import typer
 
 from ingestion import native
 from ingestion.errors import RingfenceError
-from serving.cli import daily, data, graph, index, model, trial
+from serving.cli import daily, data, experiment, graph, index, model, trial
 
 app = typer.Typer(
     help="From a transaction table to an investigated alert. Start with: ringfence demo",
@@ -25,6 +25,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(graph.app, name="graph")
 app.add_typer(model.app, name="model")
 app.add_typer(index.app, name="index")
+app.add_typer(experiment.app, name="experiment")
 
 
 def main() -> None:
