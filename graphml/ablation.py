@@ -150,8 +150,8 @@ def ablate(snapshot: Snapshot, plan: AblationPlan, folder: Path, *, progress: Pr
 def training_for(network: str, settings: Mapping[str, Any], columns: tuple[int, ...]) -> GraphTraining:
     """The training of a network under settings of its own and of its trainer (`OF_TRAINER`); `pretraining` is a number
     of epochs, 0 for none."""
-    own = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    of_trainer = {name: own.pop(name) for name in OF_TRAINER if name in own}
+    own: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    of_trainer: dict[str, Any] = {name: own.pop(name) for name in OF_TRAINER if name in own}
     pretraining = own.pop("pretraining", 0)
     if network not in KINDS:
         plain = GraphTraining(network=network, **own)
