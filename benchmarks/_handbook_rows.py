@@ -124,7 +124,11 @@ class Rows:
         unknown = set(names) - {row.name for row in rows}
         if unknown:
             raise ValueError(f"No row is called {', '.join(sorted(unknown))}; there are {[row.name for row in rows]}.")
-        return [row for row in rows if not names or row.name in names]
+        chosen = [row for row in rows if not names or row.name in names]
+        missing = {row.stacked_on for row in chosen if row.stacked_on} - {row.name for row in chosen}
+        if missing:
+            raise ValueError(f"Rows are stacked on {', '.join(sorted(missing))}: name that too, for it is tuned first.")
+        return chosen
 
     def _book(self, positions: Ints) -> np.ndarray:
         return self.data.book.graph.features[positions]

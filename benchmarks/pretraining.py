@@ -6,7 +6,7 @@ a forecaster's error as an anomaly score.
 A simulated bank of 200,000 transactions, 1 % fraud, judged as `model train` would, on its last four weeks. Decoder
 (next event) and encoder (masked events) read the event's own features; a tenth of the training rows, drawn by seed,
 have labels as targets (all labels known by then are events of the histories, for both alike). Pretraining sees all
-transactions before the end of the training window. Three seeds, paired; the interval draws parties.
+transactions up to the last labelled row. Three seeds, paired; the interval draws parties.
 
 The forecaster (sequence to sequence) against repeating the last value, and its error beside an isolation forest on all
 default features (scikit-learn), both without any outcome.
@@ -118,7 +118,7 @@ def fitted(results: Results, workspace: Workspace, kind: str, seed: int, way: st
         config = settings(kind, snapshot, epochs, seed)
         if way == "pretrained":
             config = replace(config, pretraining=replace(config.trainer, final_share=0.1))
-        # one end of what is seen, and one fit of the bins, for both
+        # bins are fitted on all training rows, for both ways alike
         row = fit_fused(context, labelled, config, fitted_on=train.positions).row
         return {"logits": row.logits(context, context.graph.seeds(tasks.test.positions))}
 

@@ -149,7 +149,9 @@ def distilled(report: Report, bank: Bank, epochs: int) -> FusedRow:
     """One block of width 16 over the last 8 events, taught what the fused row says of its training rows."""
     context, teacher = GraphContext(bank.graph), bank.model.scorers["fused"]
     delay_days = int(bank.snapshot.manifest["label_maturity_days"])
-    tasks = Tasks.of(bank.graph, bank.model.windows, delay_days=delay_days)
+    tasks = Tasks.of(
+        bank.graph, bank.model.windows, delay_days=delay_days, not_for_training=bank.snapshot.not_for_training
+    )
     config = FusedTraining(
         columns=event_columns(bank.snapshot.spec),
         width=16,

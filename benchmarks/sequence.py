@@ -40,7 +40,6 @@ def main() -> int:
     arguments = parser(__doc__).parse_args()
     torch.set_num_threads(1)
     parties = 4 if arguments.quick else 16
-    config = FusedTraining(width=64, window=32, num_blocks=2)
     report = Report(
         benchmark="sequence",
         config={"parties": parties, "histories": HISTORIES, "width": 64, "window": 32, "blocks": 2, "rounds": ROUNDS},
@@ -48,7 +47,10 @@ def main() -> int:
     )
     for kind, fanouts in KINDS.items():
         for length in HISTORIES:
-            measured = Measured.of(length, parties, config, fanouts, rounds=2 if arguments.quick else ROUNDS)
+            config = FusedTraining(
+                network=kind, columns=(0, 1, 2, 3), fanouts=fanouts, width=64, window=32, num_blocks=2
+            )
+            measured = Measured.of(length, parties, config, rounds=2 if arguments.quick else ROUNDS)
             label = f"{kind}, {length} events a party"
             for name, found in measured.speeds.items():
                 report.row(
@@ -73,13 +75,12 @@ class Measured:
         return statistics.median(self.speeds["banded"]) / statistics.median(self.speeds["windowed"])
 
     @classmethod
-    def of(cls, length: int, parties: int, config: FusedTraining, fanouts: tuple[int, int], *, rounds: int) -> Measured:
+    def of(cls, length: int, parties: int, config: FusedTraining, *, rounds: int) -> Measured:
         """Measure at one length of the histories."""
         graph = histories(parties, length)
         context, positions = GraphContext(graph), np.arange(len(graph))
         task = Task(positions=positions, is_fraud=positions % 10 == 0)
-        sizes = {"fanouts": fanouts, "width": config.width, "window": config.window, "num_blocks": config.num_blocks}
-        row = fused_row(context, task, range(graph.features.shape[1]), FusedTraining(**sizes))
+        row = fused_row(context, task, config)
         context.inputs(row.token)  # both ways read the same table, which is made once
         row.network.eval()
         batches = {"banded": [positions], "windowed": np.array_split(positions, -(-len(positions) // 64))}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from graphml.context import GraphContext
+from graphml.distributed import current_ranks
 from graphml.event_code import EventToken
 from graphml.fused_row import fused_inputs
 from graphml.fused_training import FusedTraining, drawn_before, event_token, reader_config
@@ -95,12 +96,14 @@ class ForecastLearner:
 def fit_forecast(
     context: GraphContext, rows: Ints, config: FusedTraining, *, horizon: int = 4, checkpoint: Path | None = None
 ) -> ForecastRow:
-    """Learn from transactions before the last of the positions `rows`, on which encodings are fitted.
+    """Learn from transactions up to the last of the positions `rows`, on which encodings are fitted. In one process.
 
     `config`: a decoder's settings; its `trainer` and `seeds_per_epoch` say how long.
     """
     if config.network != "decoder":
         raise ValueError(f"network is {config.network}; a forecaster reads what a decoder reads: give that.")
+    if current_ranks().world > 1:
+        raise ValueError("A forecaster is trained by one process: start it without torchrun.")
     token = event_token(context, rows, config)
     sizes = ForecasterConfig(
         reader=reader_config(context, token, config),

@@ -1,10 +1,11 @@
-"""The fused network's steps in ONNX: scoring without torch, with the numbers of torch.
+"""The fused network's steps in ONNX, with the numbers of torch; memory and tokens are kept around them.
 
 <row>.transaction.onnx, <row>.label.onnx: `graphml.nn.fused_step`, the number of parties is free, all else is fixed.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ class OnnxSteps:
 
 def export_steps(network: Fused, folder: Path, name: str) -> None:
     """Write both files of a row into a folder that is there."""
+    network = copy.deepcopy(network).cpu()
     config, sizes = network.config, network.config.transformer
     parties, blocks, window, width = 2, sizes.num_blocks, sizes.window - 1, sizes.width
     memory = {

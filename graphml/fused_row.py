@@ -92,6 +92,7 @@ class FusedRow:
             reader=ReaderConfig(**reader | lists),
             transformer=TransformerConfig(**transformer),
             dropout=data["config"]["dropout"],
+            surprise=data["config"]["surprise"],
         )
         network = Fused(config)
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))

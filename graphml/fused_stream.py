@@ -9,8 +9,9 @@ Legend: V entities, D parties of an event, R roles, M last transactions of the o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ from ingestion.contracts import MICROSECONDS_PER_HOUR
 Step = Callable[[Mapping[str, NDArray[Any]]], tuple[NDArray[Any], ...]]
 
 _PARTIES_AT_ONCE = 512
+_SPARE = 1_024
 
 
 class Steps(Protocol):
@@ -135,22 +137,30 @@ class PartyMemory:
         self.state[entity], self.last_time[entity], self.has_event[entity] = state, time, True
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Label:
-    position: int
     known_at: int
+    position: int
+    origin: int
     is_fraud: bool
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Its place among labels that come between two transactions, as in the log: of equals the strongest is last."""
+        return self.known_at, self.position, -self.origin
 
 
 @dataclass(kw_only=True)
 class FusedStream:
-    """Scores transactions in the order of the sequence. `seen`: transactions since the start, by position."""
+    """Scores transactions in the order of the sequence. `z` (n, R, H): what the parties of each transaction since the
+    start, whose position was `begin`, saw of it; labels of it will ask."""
 
     row: FusedRow
     context: GrowingContext
     steps: Steps
     memory: PartyMemory
-    seen: dict[int, Seen] = field(default_factory=dict)
+    begin_at: int
+    z: Floats
     _labels: list[_Label] = field(default_factory=list)
     _scored: tuple[Seen, tuple[NDArray[Any], ...]] | None = None
 
@@ -163,22 +173,28 @@ class FusedStream:
         sizes = row.config.transformer
         if sizes.both_ways:
             raise ValueError("An encoder reads each window anew: it has no memory. Serve a decoder or the fused row.")
+        row = replace(row, network=copy.deepcopy(row.network).cpu())
         context.inputs(row.token)  # asked for before the first transaction is added
         memory = PartyMemory.empty(
             context.num_entities, blocks=sizes.num_blocks, window=sizes.window, width=sizes.width
         )
         if context.num_transactions:
             _fill(memory, row, context.past(), context.num_transactions)
-        return cls(row=row, context=context, steps=steps or TorchSteps(row), memory=memory)
+        return cls(
+            row=row,
+            context=context,
+            steps=steps or TorchSteps(row),
+            memory=memory,
+            begin_at=context.num_transactions,
+            z=np.zeros((_SPARE, len(context.graph.roles), sizes.width), np.float32),
+        )
 
     def score(self, seed: Seeds) -> float:
         """The logit of one seed, as of now: the transaction that is added to the context next."""
         self._flush()
-        nodes, index_SR = seed_nodes(seed.entity)
-        entity, time = nodes.entity, int(seed.cuts.event_time[0])
         self.memory.grow(self.context.num_entities)
-        role = role_of(seed.entity[nodes.cut], entity)
-        other = seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)]
+        entity, role, other, index_SR = _parties(seed)
+        time = int(seed.cuts.event_time[0])
         inputs = self.memory.inputs(entity, time)
         inputs |= self._near(self.context, np.full(len(entity), seed.cuts.position[0]), other, time)
         inputs |= {"token_1T": self.context.next_row(self.row.token, seed), "role_D": role}
@@ -192,16 +208,20 @@ class FusedStream:
         assert self._scored is not None, "score comes first"
         seen, after = self._scored
         self.memory.remember(seen.entity, seen.event_time, *after)
-        self.seen[position], self._scored = seen, None
+        number = position - self.begin_at
+        if number == len(self.z):
+            self.z = np.concatenate([self.z, np.zeros_like(self.z)])
+        self.z[number, : len(seen.z)], self._scored = seen.z, None
 
-    def observe_label(self, position: int, *, known_at: int, is_fraud: bool) -> None:
-        """An outcome that became known, before the next transaction."""
-        self._labels.append(_Label(position=position, known_at=known_at, is_fraud=is_fraud))
+    def observe_label(self, position: int, *, known_at: int, is_fraud: bool, origin: int) -> None:
+        """An outcome that became known, before the next transaction; `origin` is an index into `LABEL_ORIGINS`."""
+        label = _Label(known_at=known_at, position=position, origin=origin, is_fraud=is_fraud)
+        self._labels.append(label)
 
     def _flush(self) -> None:
         """Labels that came since the last transaction, in the order of the log."""
-        for label in sorted(self._labels, key=lambda each: (each.known_at, each.position)):
-            seen = self.seen.get(label.position) or self._seen_before(label.position)
+        for label in sorted(self._labels, key=lambda each: each.place):
+            seen = self._seen(label.position)
             age = max(label.known_at - seen.event_time, 0) / MICROSECONDS_PER_HOUR
             inputs = self.memory.inputs(seen.entity, label.known_at)
             inputs |= {"z_DH": seen.z, "role_D": seen.role, "kind_D": np.full(len(seen.role), 1 + label.is_fraud)}
@@ -215,26 +235,35 @@ class FusedStream:
         tokens = self.context.inputs(self.row.token)[np.maximum(near, 0)]
         return {"near_DMT": tokens, "absent_DM": near < 0, "gap_DM": gap}
 
-    def _seen_before(self, position: int) -> Seen:
-        """What parties saw of a transaction that was there at the start."""
-        past = self.context.past()
-        seed = past.graph.seeds(np.asarray([position]))
-        entity = seed_nodes(seed.entity)[0].entity
-        role = role_of(np.repeat(seed.entity, len(entity), axis=0), entity)
-        other = seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)]
+    def _seen(self, position: int) -> Seen:
+        """What parties saw of a transaction when it came."""
+        was_there = position < self.begin_at
+        context = self.context.past() if was_there else self.context
+        seed = context.graph.seeds(np.asarray([position]))
+        entity, role, other, _ = _parties(seed)
         time = int(seed.cuts.event_time[0])
-        near = self._near(past, np.full(len(entity), position), other, time)
+        if not was_there:
+            z = self.z[position - self.begin_at, : len(entity)]
+            return Seen(entity=entity, role=role, z=z, event_time=time)
+        near = self._near(context, np.full(len(entity), position), other, time)
         token_1T = self.context.inputs(self.row.token)[position : position + 1]
         num = near["near_DMT"].shape[1]
         number = np.where(near["absent_DM"], -1, 1 + np.arange(len(entity) * num).reshape(len(entity), num))
         with torch.inference_mode():
-            z = self.row.network.reader.paired(
+            told = self.row.network.reader.paired(
                 torch.from_numpy(np.concatenate([token_1T, near["near_DMT"].reshape(-1, token_1T.shape[1])])),
                 torch.zeros(len(entity), dtype=torch.int64),
                 torch.from_numpy(number),
                 torch.from_numpy(near["gap_DM"]),
             )
-        return Seen(entity=entity, role=role, z=z.numpy(), event_time=time)
+        return Seen(entity=entity, role=role, z=told.numpy(), event_time=time)
+
+
+def _parties(seed: Seeds) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of one seed: entities (D,), their roles (D,), the other end as each sees it (D,), each role's party (1, R)."""
+    nodes, index_SR = seed_nodes(seed.entity)
+    role = role_of(seed.entity[nodes.cut], nodes.entity)
+    return nodes.entity, role, seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)], index_SR
 
 
 def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) -> None:

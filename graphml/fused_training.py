@@ -31,6 +31,7 @@ from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer import Tracker, fit
 from graphml.trainer_config import TrainerConfig
+from ingestion.errors import UsageError
 from ingestion.features.spec import FeatureSpec
 
 #: Rows by what they read of the past: both ends' sequences and what the other end did; the sequences alone, oldest to
@@ -43,7 +44,8 @@ class FusedTraining(GraphTraining):
     """`GraphTraining` of one of `KINDS` from `columns` of the snapshot (those of the event itself, see
     `event_columns`), with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
     heads and window of the transformer, bins of an event feature and of a gap, the weight of `next_event`'s loss beside
-    that of the outcome, and how to pretrain on it (`seeds_per_epoch` seeds an epoch; unset: not at all)."""
+    that of the outcome (0, without pretraining: the head is not told how unusual a transaction is either), and how to
+    pretrain on it (`seeds_per_epoch` seeds an epoch; unset: not at all)."""
 
     network: str = "fused"
     columns: tuple[int, ...] = ()
@@ -60,14 +62,14 @@ class FusedTraining(GraphTraining):
     next_event: float = 0.1
     pretraining: TrainerConfig | None = None
     trainer: TrainerConfig = field(
-        default_factory=lambda: TrainerConfig(epochs=24, batch_size=256, learning_rate=2e-3, final_share=0.0)
+        default_factory=lambda: TrainerConfig(epochs=12, batch_size=128, learning_rate=2e-3, final_share=0.0)
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.next_event < 0:
             raise ValueError(f"next_event is {self.next_event}; a weight is 0 or more.")
-        if (self.network == "fused") == (self.fanouts == (0, 0)):
+        if (min(self.fanouts) > 0) != (self.network == "fused") or (max(self.fanouts) > 0 and self.network != "fused"):
             raise ValueError(
                 f"network is {self.network} with fanouts {self.fanouts}: fused reads what the other end did, so its "
                 "fanouts are 1 or more; a decoder or an encoder has (0, 0): tokens that tell of earlier transactions "
@@ -86,8 +88,13 @@ class FusedTraining(GraphTraining):
 
 
 def event_columns(spec: FeatureSpec) -> tuple[int, ...]:
-    """Columns of a snapshot's features that are the event's own; all of them where the spec has none of these."""
-    return tuple(range(len(spec.event) or len(spec.names)))
+    """Columns of a snapshot's features that are the event's own. Raises `UsageError` where the spec has none."""
+    if not spec.event:
+        raise UsageError(
+            "The feature spec has no features of the event itself, and transformers read nothing else.",
+            remedy='Add some to the spec, e.g. event = ["amount", "hour"], and ingest again; or train other networks.',
+        )
+    return tuple(range(len(spec.event)))
 
 
 class Telling(torch.nn.Module):
@@ -100,7 +107,10 @@ class Telling(torch.nn.Module):
     def forward(self, inputs: EventInputs) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Fused.told` and `next_event_loss`."""
         told = self.network.told(inputs)
-        return told.logits, next_event_loss(told.expected_MB, told.filled_MB)
+        loss = next_event_loss(told.expected_MB, told.filled_MB)
+        if len(inputs.token_S) == 0:  # a rank without a share of the last batch: others wait for its gradients
+            loss = loss + 0.0 * sum(parameter.sum() for parameter in self.network.parameters())
+        return told.logits, loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +258,7 @@ def fused_row(
             both_ways=config.network == "encoder",
         ),
         dropout=config.dropout,
+        surprise=config.next_event > 0 or config.pretraining is not None,
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)

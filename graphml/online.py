@@ -158,7 +158,7 @@ class OnlineScorer:
         self._features.observe_label(position, parties, known_at=known_at, is_fraud=is_fraud)
         self._context.set_label(position, known_at=known_at, is_fraud=is_fraud, origin=origin)
         if self._stream is not None:
-            self._stream.observe_label(position, known_at=known_at, is_fraud=is_fraud)
+            self._stream.observe_label(position, known_at=known_at, is_fraud=is_fraud, origin=origin)
         self._last_label = max(self._last_label, known_at)
 
     def _seed(self, event: OnlineEvent, entity: Ints, features: Floats) -> Seeds:

@@ -64,7 +64,8 @@ class TrainSettings(_Section):
     tracking: bool = Field(True, description="Record trainings in the workspace's mlflow.db")
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
     fanouts: tuple[Fanout, Fanout] = Field(
-        (16, 8), description="Newest transactions that a party's state is made of, and those of each party behind them"
+        (16, 8),
+        description="Of graph networks: newest transactions that a party's state is made of, and those of each behind",
     )
 
     @field_validator("networks")

@@ -33,6 +33,11 @@ class ReaderConfig:
     num_roles: int
     edges_hours: tuple[float, ...]
 
+    @property
+    def num_own_bins(self) -> int:
+        """Bins of a transaction's own numbers."""
+        return self.bins[1] - self.bins[0]
+
     def __post_init__(self) -> None:
         if min(self.token_width, self.num_roles) < 1:
             raise ValueError(f"token_width is {self.token_width} and num_roles {self.num_roles}; each is 1 or more.")
@@ -119,7 +124,7 @@ class EventReader(nn.Module):
         self.gaps = nn.Linear(2 * self.time.width, width, bias=False)
         self.first = nn.Parameter(torch.zeros(width))
         self.bins = slice(*config.bins)
-        self.num_bins = config.bins[1] - config.bins[0] + self.time.width
+        self.num_bins = config.num_own_bins + self.time.width
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""

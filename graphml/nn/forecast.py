@@ -1,8 +1,8 @@
 """Sequence to sequence: from a party's events up to an anchor, its next transactions; the error scores anomalies.
 
 The encoder is the banded transformer, its last W states are the memory; the decoder asks it for all of the horizon at
-once, one query a step. What is forecast are the numbers of a transaction (logarithms, standardised) and the gap before
-it: medians, by the absolute error.
+once, one query a step. What is forecast are the numbers of a transaction (logarithms, standardised) and the gap since
+the party's event before it: medians, by the absolute error.
 
 Legend: D nodes (a party as of a seed), L events, T transactions among them, A anchors, J anchors of a node, the
 nearest first, and steps of the horizon, as many; F numbers, W window, H width of a state.
@@ -77,7 +77,6 @@ class Forecaster(nn.Module):
         )
         self.decoder = nn.TransformerDecoder(layer, config.num_decoder_blocks)
         self.step = nn.Parameter(0.02 * torch.randn(config.horizon, sizes.width))
-        self.nothing = nn.Parameter(torch.zeros(sizes.width))
         self.out = nn.Linear(sizes.width, config.numbers[1] - config.numbers[0] + 1)
 
     def forward(self, inputs: EventInputs) -> Forecasts:

@@ -28,11 +28,13 @@ MASKED_SHARE = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class FusedConfig:
-    """What is read, the sizes of the transformer and dropout of the head."""
+    """What is read, the sizes of the transformer, dropout of the head, and whether the head is told how unusual a
+    transaction is (`surprise`), which a network that never learned to tell transactions does not know."""
 
     reader: ReaderConfig
     transformer: TransformerConfig
     dropout: float = 0.1
+    surprise: bool = True
 
     @property
     def receptive_field(self) -> int:
@@ -60,10 +62,13 @@ class Fused(nn.Module):
         width = config.transformer.width
         self.reader = EventReader(config.reader, width, config.transformer.num_heads)
         self.transformer = EventTransformer(config.transformer)
-        self.teller = NextEvent(width, self.reader.num_bins)
+        # an encoder sees when a hidden transaction was, so it is not asked for the gap
+        self.num_told = config.reader.num_own_bins if config.transformer.both_ways else self.reader.num_bins
+        self.teller = NextEvent(width, self.num_told)
         if config.transformer.both_ways:  # ranks would wait for the gradient of a parameter that is not used
             self.masked = nn.Parameter(torch.zeros(width))
-        self.head = TransactionHead(width + self.reader.num_bins, config.reader.token_width, dropout=config.dropout)
+        in_width = width + (self.num_told if config.surprise else 0)
+        self.head = TransactionHead(in_width, config.reader.token_width, dropout=config.dropout)
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
@@ -79,10 +84,12 @@ class Fused(nn.Module):
             row_M = torch.nonzero(follows(inputs.sequence_L) & (inputs.kind_L == 0)).squeeze(1)
             state_MH = h_LH.index_select(0, row_M - 1)
         expected_MB = self.teller(state_MH, self.reader.role(inputs.role_L.index_select(0, row_M)))
-        filled_MB = self.reader.filled(inputs, row_M)
-        surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
-        surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
-        h_DH = torch.cat([h_LH, surprise_LB], dim=1).index_select(0, inputs.last_D)
+        filled_MB = self.reader.filled(inputs, row_M)[:, : self.num_told]
+        if self.config.surprise:
+            surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
+            surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
+            h_LH = torch.cat([h_LH, surprise_LB], dim=1)
+        h_DH = h_LH.index_select(0, inputs.last_D)
         token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
         logits = self.head(h_DH, inputs.index_SR, token_ST)
         return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)

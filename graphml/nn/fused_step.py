@@ -52,10 +52,12 @@ class TransactionStep(nn.Module):
         x_DH = reader.read(z_DH, torch.zeros_like(role_D), role_D, since_D, torch.zeros_like(since_D))
         memory = Memory(keys=keys_DNWH, values=values_DNWH, filled=filled_DW)
         h_DH, keys_DNH, values_DNH = network.transformer.step(x_DH, hours_DW, memory)
-        filled_DB = reader.binned(token_1T.expand(role_D.shape[0], -1), since_D)
-        surprise_DB = filled_DB - network.teller(state_DH, reader.role(role_D)).sigmoid()
-        surprise_DB = surprise_DB * (since_D >= 0)[:, None]
-        logit = network.head(torch.cat([h_DH, surprise_DB], dim=1), index_1R, token_1T)
+        told_DH = h_DH
+        if network.config.surprise:
+            filled_DB = reader.binned(token_1T.expand(role_D.shape[0], -1), since_D)
+            surprise_DB = filled_DB - network.teller(state_DH, reader.role(role_D)).sigmoid()
+            told_DH = torch.cat([h_DH, surprise_DB * (since_D >= 0)[:, None]], dim=1)
+        logit = network.head(told_DH, index_1R, token_1T)
         return logit, z_DH, h_DH, keys_DNH, values_DNH
 
 

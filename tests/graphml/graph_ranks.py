@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from graphml.context import GraphContext
 from graphml.distributed import current_ranks
 from graphml.fused_training import FusedLearner, FusedTraining, fused_row
-from graphml.graph_training import GraphLearner, GraphTraining, graph_row
+from graphml.graph_training import GraphLearner, GraphTraining, epoch_rows, graph_row
 from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer import Run, fit
@@ -38,7 +39,8 @@ def train_double(network: str = "relational_gat") -> Run:
 
 
 def train_double_fused() -> Run:
-    """The fused network, two epochs; without `next_event`, which hangs on the windows of a rank."""
+    """The fused network, two epochs of two steps; the second has one seed, so that other ranks have none. Without
+    `next_event`, which hangs on the windows of a rank."""
     context = GraphContext(random_graph(1, num=300, entities=30))
     train = Task(positions=np.arange(50, 200), is_fraud=np.random.default_rng(0).random(150) < 0.1)
     config = FusedTraining(
@@ -50,8 +52,10 @@ def train_double_fused() -> Run:
         next_event=0.0,
         negatives=4,
         seeds_per_epoch=170,
-        trainer=TrainerConfig(epochs=2, batch_size=15, learning_rate=1e-2, precision="fp32"),
+        trainer=TrainerConfig(epochs=2, learning_rate=1e-2, precision="fp32"),
     )
+    size = len(epoch_rows(train, config, 0)) - 1
+    config = replace(config, trainer=replace(config.trainer, batch_size=size))
     row = fused_row(context, train, config)
     row.network.double()
     ranks = current_ranks()

@@ -12,7 +12,6 @@ from graphml.forecast_row import ForecastRow, fit_forecast
 from graphml.fused_training import FusedTraining
 from graphml.graph import TransactionGraph
 from graphml.label_table import labels_of, rebuilt
-from graphml.nn.forecast import ForecasterConfig
 from graphml.trainer_config import TrainerConfig
 from ingestion.labels import LabelEvents
 from tests.graphml.cases import random_graph
@@ -105,4 +104,5 @@ def test_settings_are_checked() -> None:
     row = fit_forecast(GraphContext(habits()), np.arange(50), replace(CONFIG, trainer=TrainerConfig(epochs=1)))
     with pytest.raises(ValueError, match="horizon is 0"):
         replace(row.config, horizon=0)
-    assert isinstance(row.config, ForecasterConfig)
+    with pytest.raises(ValueError, match="cannot look both ways"):
+        replace(row.config, transformer=replace(row.config.transformer, both_ways=True))

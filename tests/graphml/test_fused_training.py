@@ -10,7 +10,7 @@ import pytest
 
 from graphml.context import GraphContext
 from graphml.fused_row import FusedRow
-from graphml.fused_training import FusedTraining, fit_fused, fused_row, pretrain
+from graphml.fused_training import FusedTraining, event_columns, fit_fused, fused_row, pretrain
 from graphml.graph import TransactionGraph
 from graphml.label_table import labels_of, rebuilt
 from graphml.losses import Loss
@@ -19,6 +19,8 @@ from graphml.nn.next_event import next_event_loss
 from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
+from ingestion.errors import UsageError
+from ingestion.features.spec import FeatureSpec
 from ingestion.labels import LabelEvents
 from tests.graphml.cases import random_graph
 from tests.graphml.graph_ranks import train_double_fused, train_graph_on_rank
@@ -56,11 +58,18 @@ def of_seeds(row: FusedRow, graph: TransactionGraph, position: int) -> tuple[np.
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_transaction_is_told_without_seeing_it(kind: str) -> None:
+@pytest.mark.parametrize("moved", ["features", "time"])
+def test_a_transaction_is_told_without_seeing_it(kind: str, moved: str) -> None:
     row, position = fresh(KINDS[kind]), 150
-    features = GRAPH.features.copy()
-    features[position] = features[position] * 0.5 + 0.2
-    other = rebuilt(GRAPH, labels_of(GRAPH), features=features)
+    features, time = GRAPH.features.copy(), GRAPH.event_time.copy()
+    if moved == "features":
+        features[position] = features[position] * 0.5 + 0.2
+    else:
+        time[position] -= 40 * 3_600_000_000
+    if (kind, moved) == ("encoder", "time"):  # it sees when the transaction was, and is not asked for the gap
+        assert row.network.num_told == row.config.reader.num_own_bins < row.network.reader.num_bins
+        return
+    other = replace(rebuilt(GRAPH, labels_of(GRAPH), features=features), event_time=time)
     (expected, filled), (again, changed) = (of_seeds(row, graph, position) for graph in (GRAPH, other))
     assert len(expected) > 1
     assert np.array_equal(expected, again)
@@ -171,9 +180,26 @@ def test_a_student_learns_what_its_teacher_says_and_no_outcome() -> None:
         fit_fused(context, other, replace(config, loss=Loss(kind="focal")), teacher=teacher)
 
 
+def test_without_learning_to_tell_there_is_no_surprise() -> None:
+    row = fresh(replace(FUSED, next_event=0.0))
+    assert not row.config.surprise
+    seeds = GRAPH.seeds(POSITIONS)
+    before = row.logits(GraphContext(GRAPH), seeds)
+    with torch.no_grad():
+        for weight in row.network.teller.parameters():
+            weight += 1.0
+    assert np.array_equal(row.logits(GraphContext(GRAPH), seeds), before)
+
+
+def test_a_spec_without_features_of_the_event_is_refused() -> None:
+    with pytest.raises(UsageError, match="no features of the event itself"):
+        event_columns(FeatureSpec.from_dict({"name": "bare", "event": []}))
+
+
 def test_settings_that_contradict_each_other_are_named() -> None:
-    with pytest.raises(ValueError, match="give away"):
-        replace(FUSED, network="encoder")
+    for wrong in ({"network": "encoder"}, {"fanouts": (0, 16)}, {"fanouts": (10, 0)}, {"fanouts": (0, 0)}):
+        with pytest.raises(ValueError, match="give away"):
+            replace(FUSED, **wrong)
     with pytest.raises(ValueError, match="weight is 0 or more"):
         replace(FUSED, next_event=-1.0)
     with pytest.raises(ValueError, match="say how to pretrain"):
