@@ -68,9 +68,14 @@ class EventCode:
         return 2 * len(self.graded) + self.bins.width
 
     @property
-    def binned(self) -> tuple[int, int]:
-        """First column of the bins, and the one behind the last."""
-        return 2 * len(self.graded), self.width
+    def first_bin(self) -> int:
+        """First column of the bins."""
+        return 2 * len(self.graded)
+
+    @property
+    def bin_counts(self) -> tuple[int, ...]:
+        """Bins of each column, then one for each flag of absence."""
+        return (*(len(edges) - 1 for edges in self.bins.edges if edges), *(1 for _ in self.bins.flags))
 
     @property
     def depth(self) -> int:

@@ -296,7 +296,8 @@ def reader_config(context: GraphContext, token: EventToken, config: FusedTrainin
     return ReaderConfig(
         token_width=token.width,
         num_near=config.fanouts[0],
-        bins=token.code.binned,
+        first_bin=token.code.first_bin,
+        bins=token.code.bin_counts,
         num_roles=len(context.graph.roles),
         edges_hours=geometric_hours(number=config.gap_bins),
     )

@@ -24,19 +24,15 @@ NUM_KINDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderConfig:
-    """T, M (0: nothing of the other end), `bins` (first column of a token that is a bin of its own numbers, and the one
-    behind the last), R and edges of the bins of gaps in hours."""
+    """T, M (0: nothing of the other end), `first_bin` (column of a token where the bins of its own numbers begin),
+    `bins` (how many each number has), R and edges of the bins of gaps in hours."""
 
     token_width: int
     num_near: int
-    bins: tuple[int, int]
+    first_bin: int
+    bins: tuple[int, ...]
     num_roles: int
     edges_hours: tuple[float, ...]
-
-    @property
-    def num_own_bins(self) -> int:
-        """Bins of a transaction's own numbers."""
-        return self.bins[1] - self.bins[0]
 
     def __post_init__(self) -> None:
         if min(self.token_width, self.num_roles) < 1:
@@ -123,8 +119,7 @@ class EventReader(nn.Module):
         self.time = TimeEncoding(TimeConfig(num_waves=0, edges_hours=config.edges_hours))
         self.gaps = nn.Linear(2 * self.time.width, width, bias=False)
         self.first = nn.Parameter(torch.zeros(width))
-        self.bins = slice(*config.bins)
-        self.num_bins = config.num_own_bins + self.time.width
+        self.own_bins = slice(config.first_bin, config.first_bin + sum(config.bins))
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
@@ -140,7 +135,7 @@ class EventReader(nn.Module):
 
     def binned(self, token_MT: torch.Tensor, since_M: torch.Tensor) -> torch.Tensor:
         """Bins (M, B) of tokens and gaps."""
-        return torch.cat([token_MT[:, self.bins].to(self.first.dtype), self.time(since_M.clamp(min=0))], dim=1)
+        return torch.cat([token_MT[:, self.own_bins].to(self.first.dtype), self.time(since_M.clamp(min=0))], dim=1)
 
     def paired(
         self, token_UT: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor

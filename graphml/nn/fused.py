@@ -6,7 +6,7 @@ known; a banded causal transformer reads each party's sequence; the head joins t
 and its own token. All of it is as of each event, so nothing is ever computed anew.
 
 Legend: S seeds, D nodes (a party as of a seed), L events, P transactions seen from one of their parties, M transactions
-that are told, T width of a token, H width of a state, B bins.
+that are told, T width of a token, H width of a state, B bins of G numbers.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class Fused(nn.Module):
         self.reader = EventReader(config.reader, width, config.transformer.num_heads)
         self.transformer = EventTransformer(config.transformer)
         # an encoder sees when a hidden transaction was, so it is not asked for the gap
-        self.num_told = config.reader.num_own_bins if config.transformer.both_ways else self.reader.num_bins
-        self.teller = NextEvent(width, self.num_told)
+        gap = () if config.transformer.both_ways else (self.reader.time.width,)
+        self.teller = NextEvent(width, (*config.reader.bins, *gap))
         if config.transformer.both_ways:  # ranks would wait for the gradient of a parameter that is not used
             self.masked = nn.Parameter(torch.zeros(width))
-        in_width = width + (self.num_told if config.surprise else 0)
+        in_width = width + (2 * self.teller.num_numbers if config.surprise else 0)
         self.head = TransactionHead(in_width, config.reader.token_width, dropout=config.dropout)
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
@@ -84,11 +84,11 @@ class Fused(nn.Module):
             row_M = torch.nonzero(follows(inputs.sequence_L) & (inputs.kind_L == 0)).squeeze(1)
             state_MH = h_LH.index_select(0, row_M - 1)
         expected_MB = self.teller(state_MH, self.reader.role(inputs.role_L.index_select(0, row_M)))
-        filled_MB = self.reader.filled(inputs, row_M)[:, : self.num_told]
+        filled_MB = self.reader.filled(inputs, row_M)[:, : self.teller.num_bins]
         if self.config.surprise:
-            surprise_LB = filled_MB.new_zeros(len(h_LH), filled_MB.shape[1])
-            surprise_LB = surprise_LB.index_copy(0, row_M, filled_MB - expected_MB.detach().sigmoid())
-            h_LH = torch.cat([h_LH, surprise_LB], dim=1)
+            surprise_MG = self.teller.surprise(expected_MB, filled_MB).to(h_LH.dtype)
+            surprise_LG = h_LH.new_zeros(len(h_LH), surprise_MG.shape[1]).index_copy(0, row_M, surprise_MG)
+            h_LH = torch.cat([h_LH, surprise_LG], dim=1)
         h_DH = h_LH.index_select(0, inputs.last_D)
         token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
         logits = self.head(h_DH, inputs.index_SR, token_ST)

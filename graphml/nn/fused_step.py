@@ -55,8 +55,8 @@ class TransactionStep(nn.Module):
         told_DH = h_DH
         if network.config.surprise:
             filled_DB = reader.binned(token_1T.expand(role_D.shape[0], -1), since_D)
-            surprise_DB = filled_DB - network.teller(state_DH, reader.role(role_D)).sigmoid()
-            told_DH = torch.cat([h_DH, surprise_DB * (since_D >= 0)[:, None]], dim=1)
+            surprise_DG = network.teller.surprise(network.teller(state_DH, reader.role(role_D)), filled_DB)
+            told_DH = torch.cat([h_DH, surprise_DG * (since_D >= 0)[:, None]], dim=1)
         logit = network.head(told_DH, index_1R, token_1T)
         return logit, z_DH, h_DH, keys_DNH, values_DNH
 

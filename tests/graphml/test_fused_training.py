@@ -15,7 +15,7 @@ from graphml.graph import TransactionGraph
 from graphml.label_table import labels_of, rebuilt
 from graphml.losses import Loss
 from graphml.nn.fused import Told
-from graphml.nn.next_event import next_event_loss
+from graphml.nn.next_event import NextEvent, next_event_loss
 from graphml.tasks import Task
 from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
@@ -67,7 +67,7 @@ def test_a_transaction_is_told_without_seeing_it(kind: str, moved: str) -> None:
     else:
         time[position] -= 40 * 3_600_000_000
     if (kind, moved) == ("encoder", "time"):  # it sees when the transaction was, and is not asked for the gap
-        assert row.network.num_told == row.config.reader.num_own_bins < row.network.reader.num_bins
+        assert row.network.teller.num_bins == sum(row.config.reader.bins)
         return
     other = replace(rebuilt(GRAPH, labels_of(GRAPH), features=features), event_time=time)
     (expected, filled), (again, changed) = (of_seeds(row, graph, position) for graph in (GRAPH, other))
@@ -178,6 +178,18 @@ def test_a_student_learns_what_its_teacher_says_and_no_outcome() -> None:
         fit_fused(context, other, config, teacher=teacher[1:])
     with pytest.raises(ValueError, match="cross_entropy alone"):
         fit_fused(context, other, replace(config, loss=Loss(kind="focal")), teacher=teacher)
+
+
+def test_surprise_tells_too_high_from_too_low_and_the_expected_from_the_odd() -> None:
+    teller = NextEvent(4, (3, 1))
+    expected = torch.tensor([[9.0, 0.0, -9.0, 9.0]] * 4)  # one and a half of three bins, and the flag is set
+    filled = torch.tensor([[1, 0.5, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1], [1, 0.5, 0, 0]])
+    found = teller.surprise(expected, filled)
+    assert found.shape == (4, 4)
+    assert torch.allclose(found[:, 0], torch.tensor([0.0, 1.5, -1.5, 0.0]), atol=1e-3)
+    assert torch.allclose(found[:, 1], torch.tensor([0.0, 0.0, 0.0, -1.0]), atol=1e-3)
+    assert found[1, 2] > 2 > 1 > found[0, 2]
+    assert found[3, 3] > 2 > 0.01 > found[0, 3]
 
 
 def test_without_learning_to_tell_there_is_no_surprise() -> None:
