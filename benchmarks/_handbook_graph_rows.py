@@ -68,7 +68,7 @@ FUSED_SPACE: dict[str, list[Any]] = {
     "weight_decay": [1e-2, 1e-1],
     "dropout": [0.1, 0.3],
     "negatives": [10, 20, 40],
-    "next_event": [0.1, 0.3],
+    "next_event": [0.0, 0.1],
     "pretraining": [0, 8],
 }
 FUSED_DEFAULT = {
@@ -78,8 +78,8 @@ FUSED_DEFAULT = {
     "weight_decay": 1e-2,
     "dropout": 0.1,
     "negatives": 20,
-    "next_event": 0.1,
-    "pretraining": 8,
+    "next_event": 0.0,
+    "pretraining": 0,
 }
 #: How a network on events is trained while its settings are compared: a single one is unsteady, but four take four
 #: times as long.

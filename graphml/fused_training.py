@@ -44,8 +44,9 @@ class FusedTraining(GraphTraining):
     """`GraphTraining` of one of `KINDS` from `columns` of the snapshot (those of the event itself, see
     `event_columns`), with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
     heads and window of the transformer, bins of an event feature and of a gap, the weight of `next_event`'s loss beside
-    that of the outcome (0, without pretraining: the head is not told how unusual a transaction is either), and how to
-    pretrain on it (`seeds_per_epoch` seeds an epoch; unset: not at all)."""
+    that of the outcome, whether the head is told how unusual a transaction is (`surprise`), and how to pretrain
+    (`seeds_per_epoch` seeds an epoch; unset: not at all). On the Handbook's earlier weeks neither of the two earned its
+    place (docs/experiments.md), so both are off."""
 
     network: str = "fused"
     columns: tuple[int, ...] = ()
@@ -59,7 +60,8 @@ class FusedTraining(GraphTraining):
     gap_bins: int = 24
     pair_history: bool = True
     max_seeds_per_epoch: int = 16_384
-    next_event: float = 0.1
+    next_event: float = 0.0
+    surprise: bool = False
     pretraining: TrainerConfig | None = None
     trainer: TrainerConfig = field(
         default_factory=lambda: TrainerConfig(epochs=12, batch_size=128, learning_rate=2e-3, final_share=0.0)
@@ -69,6 +71,8 @@ class FusedTraining(GraphTraining):
         super().__post_init__()
         if self.next_event < 0:
             raise ValueError(f"next_event is {self.next_event}; a weight is 0 or more.")
+        if self.surprise and self.next_event == 0 and self.pretraining is None:
+            raise ValueError("surprise without next_event or pretraining: the network would not know what to expect.")
         if (min(self.fanouts) > 0) != (self.network == "fused") or (max(self.fanouts) > 0 and self.network != "fused"):
             raise ValueError(
                 f"network is {self.network} with fanouts {self.fanouts}: fused reads what the other end did, so its "
@@ -258,7 +262,7 @@ def fused_row(
             both_ways=config.network == "encoder",
         ),
         dropout=config.dropout,
-        surprise=config.next_event > 0 or config.pretraining is not None,
+        surprise=config.surprise,
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)

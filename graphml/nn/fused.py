@@ -34,7 +34,7 @@ class FusedConfig:
     reader: ReaderConfig
     transformer: TransformerConfig
     dropout: float = 0.1
-    surprise: bool = True
+    surprise: bool = False
 
     @property
     def receptive_field(self) -> int:
@@ -72,7 +72,9 @@ class Fused(nn.Module):
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
-        return self.told(inputs).logits
+        if self.config.surprise:
+            return self.told(inputs).logits
+        return self._headed(self.states(inputs), inputs)
 
     def told(self, inputs: EventInputs) -> Told:
         """Logits of seeds, and what transactions of the windows were expected to be like."""
@@ -89,10 +91,14 @@ class Fused(nn.Module):
             surprise_MG = self.teller.surprise(expected_MB, filled_MB).to(h_LH.dtype)
             surprise_LG = h_LH.new_zeros(len(h_LH), surprise_MG.shape[1]).index_copy(0, row_M, surprise_MG)
             h_LH = torch.cat([h_LH, surprise_LG], dim=1)
-        h_DH = h_LH.index_select(0, inputs.last_D)
-        token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
-        logits = self.head(h_DH, inputs.index_SR, token_ST)
+        logits = self._headed(h_LH, inputs)
         return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
+
+    def _headed(self, h_LH: torch.Tensor, inputs: EventInputs) -> torch.Tensor:
+        """Logits (S,) from the states of events."""
+        token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
+        logits: torch.Tensor = self.head(h_LH.index_select(0, inputs.last_D), inputs.index_SR, token_ST)
+        return logits
 
     def states(self, inputs: EventInputs) -> torch.Tensor:
         """States (L, H) of events, each of what its party had met by then."""

@@ -25,12 +25,19 @@ from tests.graphml.cases import random_graph
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
 FUSED = FusedTraining(
-    columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, trainer=TrainerConfig(epochs=2, batch_size=32)
+    columns=(0, 1, 2, 3),
+    width=16,
+    window=4,
+    num_heads=2,
+    next_event=0.1,
+    surprise=True,
+    trainer=TrainerConfig(epochs=2, batch_size=32),
 )
 KINDS = {
     "fused": FUSED,
     "decoder": replace(FUSED, network="decoder", fanouts=(0, 0)),
     "one event": replace(FUSED, window=1),
+    "no surprise": replace(FUSED, surprise=False),
     "three blocks": replace(FUSED, num_blocks=3, window=3),
 }
 

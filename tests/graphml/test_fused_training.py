@@ -28,7 +28,9 @@ from tests.graphml.graph_ranks import train_double_fused, train_graph_on_rank
 GRAPH = random_graph(3, num=200, entities=9)
 POSITIONS = np.arange(60, 200)
 TRAINER = TrainerConfig(epochs=2, batch_size=32)
-FUSED = FusedTraining(columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, trainer=TRAINER)
+FUSED = FusedTraining(
+    columns=(0, 1, 2, 3), width=16, window=4, num_heads=2, next_event=0.1, surprise=True, trainer=TRAINER
+)
 DECODER = replace(FUSED, network="decoder", fanouts=(0, 0))
 ENCODER = replace(DECODER, network="encoder")
 KINDS = {"fused": FUSED, "decoder": DECODER, "encoder": ENCODER}
@@ -193,8 +195,9 @@ def test_surprise_tells_too_high_from_too_low_and_the_expected_from_the_odd() ->
 
 
 def test_without_learning_to_tell_there_is_no_surprise() -> None:
-    row = fresh(replace(FUSED, next_event=0.0))
-    assert not row.config.surprise
+    with pytest.raises(ValueError, match="would not know what to expect"):
+        replace(FUSED, next_event=0.0)
+    row = fresh(replace(FUSED, surprise=False))
     seeds = GRAPH.seeds(POSITIONS)
     before = row.logits(GraphContext(GRAPH), seeds)
     with torch.no_grad():
