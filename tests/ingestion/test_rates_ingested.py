@@ -110,6 +110,7 @@ def test_online_is_batch(ingested: Ingested, start: int) -> None:
     model: Any = SimpleNamespace(
         id="model-none",
         served_row="none",
+        scorers={"none": None},
         largest_fanout=1,
         require=lambda graph: None,
         score_seeds=lambda context, seed, row: np.zeros(1),
