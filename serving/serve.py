@@ -208,6 +208,7 @@ def _run_http(services: Services, workspace: Workspace, listener: socket.socket)
         log_level="warning",
         lifespan="off",
     )
+    listener.listen(config.backlog)  # who is told the address may call at once
     _announce(workspace, *listener.getsockname()[:2])
     uvicorn.Server(config).run(sockets=[listener])
 
