@@ -54,14 +54,6 @@ def wait_for(condition: Callable[[], object], seconds: float = START_SECONDS) ->
         time.sleep(0.05)
 
 
-def is_live(client: httpx.Client) -> bool:
-    """The address is announced before the server listens."""
-    try:
-        return client.get("/health/live").status_code == 200
-    except httpx.ConnectError:
-        return False
-
-
 def start(served: Served, port: int = 0) -> subprocess.Popen[str]:
     root = str(served.workspace.root)
     code = (
@@ -90,7 +82,7 @@ def running(served: Served) -> Iterator[Running]:
         assert found, announced
         key = {"X-API-Key": served.workspace.secret("api.key")}
         with httpx.Client(base_url=found.group(), headers=key, timeout=30) as client:
-            wait_for(lambda: is_live(client))
+            wait_for(lambda: client.get("/health/live").status_code == 200)
             yield Running(process, client, served)
     finally:
         if process.poll() is None:
