@@ -123,7 +123,9 @@ def fitted(results: Results, workspace: Workspace, kind: str, seed: int, way: st
         return {"logits": row.logits(context, context.graph.seeds(tasks.test.positions))}
 
     key = {"kind": kind, "seed": seed, "way": way, "epochs": epochs, "bank": str(workspace.root.parent.name)}
-    return results.get(f"{kind}-{way}-{seed}", key, compute)
+    found = results.get(f"{kind}-{way}-{seed}", key, compute)
+    print(f"{kind}, {way}, seed {seed}: there, {float(found['cpu_seconds']):.0f} CPU s", flush=True)
+    return found
 
 
 def settings(kind: str, snapshot: Snapshot, epochs: int, seed: int) -> FusedTraining:

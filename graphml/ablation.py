@@ -82,7 +82,7 @@ class AblationPlan(BaseModel):
                 remedy="Mend it; see graphml/ablation.py.",
             ) from None
         for name, setting in {"base": plan.base, **plan.parts}.items():
-            _require_known(path, name, setting, plan.network)
+            _require_known(path, name, setting, plan)
         if WHOLE in plan.parts:
             raise UsageError(f"{path}: a part is called {WHOLE!r}.", remedy="That is the network with all parts.")
         return plan
@@ -171,7 +171,8 @@ def known_settings(network: str) -> tuple[str, ...]:
     return (*sorted({field.name for field in fields(kind)} - not_named), *OF_TRAINER)
 
 
-def _require_known(path: Path, where: str, setting: Mapping[str, Any], network: str) -> None:
+def _require_known(path: Path, where: str, setting: Mapping[str, Any], plan: AblationPlan) -> None:
+    network = plan.network
     unknown = sorted(set(setting) - set(known_settings(network)))
     if unknown:
         raise UsageError(
@@ -179,13 +180,14 @@ def _require_known(path: Path, where: str, setting: Mapping[str, Any], network: 
             remedy=f"It has {', '.join(known_settings(network))}.",
         )
     try:
-        training_for(network, setting, (0,))
+        training_for(network, {**plan.base, **setting}, (0,))  # a part changes the whole, it is nothing by itself
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {where} is {dict(setting)}: {error}", remedy="Mend the value.") from None
 
 
 def _entry(name: str, plan: AblationPlan, without: Mapping[str, Any], snapshot: Snapshot) -> Entry:
-    config = training_for(plan.network, {**plan.base, **without}, event_columns(snapshot.spec))
+    columns = event_columns(snapshot.spec) if plan.network in KINDS else ()
+    config = training_for(plan.network, {**plan.base, **without}, columns)
 
     def make(*, seed: int) -> OwnModel:
         return NetworkModel(config=replace(config, trainer=replace(config.trainer, seed=seed)))

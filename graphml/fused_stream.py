@@ -10,7 +10,7 @@ Legend: V entities, D parties of an event, R roles, M last transactions of the o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -26,9 +26,6 @@ from graphml.nn.sequences import Sequences
 from graphml.sampling import seed_nodes
 from graphml.torch_first import torch
 from ingestion.contracts import MICROSECONDS_PER_HOUR
-
-#: A step by the names of its arguments (`graphml.nn.fused_step`): arrays in, arrays out.
-Step = Callable[[Mapping[str, NDArray[Any]]], tuple[NDArray[Any], ...]]
 
 _PARTIES_AT_ONCE = 512
 _SPARE = 1_024

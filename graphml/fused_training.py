@@ -45,8 +45,8 @@ class FusedTraining(GraphTraining):
     `event_columns`), with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
     heads and window of the transformer, bins of an event feature and of a gap, the weight of `next_event`'s loss beside
     that of the outcome, whether the head is told how unusual a transaction is (`surprise`), and how to pretrain
-    (`seeds_per_epoch` seeds an epoch; unset: not at all). On the Handbook's earlier weeks neither of the two earned its
-    place (docs/experiments.md), so both are off."""
+    (`seeds_per_epoch` seeds an epoch; unset: not at all). On one earlier week of the Handbook, with one network,
+    `next_event` and `surprise` together lost average precision (docs/experiments.md): off until more is known."""
 
     network: str = "fused"
     columns: tuple[int, ...] = ()

@@ -11,6 +11,7 @@ from graphml.graph_training import GraphTraining
 from graphml.neighbors import NeighborConfig
 from graphml.trainer_config import TrainerConfig
 from ingestion.config import Settings, TrainSettings
+from ingestion.features.spec import FeatureSpec
 from ingestion.snapshot import Snapshot
 
 
@@ -38,7 +39,7 @@ class TrainConfig:
             seed=chosen,
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
-            networks=tuple(_network(name, train, event_columns(snapshot.spec), chosen) for name in train.networks),
+            networks=tuple(_network(name, train, snapshot.spec, chosen) for name in train.networks),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,9 +47,11 @@ class TrainConfig:
         return asdict(self)
 
 
-def _network(name: str, train: TrainSettings, columns: tuple[int, ...], seed: int) -> GraphTraining:
+def _network(name: str, train: TrainSettings, spec: FeatureSpec, seed: int) -> GraphTraining:
     of_run: dict[str, Any] = {"epochs": train.epochs, "seed": seed, "precision": train.precision}
     if name not in KINDS:
         return GraphTraining(network=name, fanouts=train.fanouts, trainer=TrainerConfig(**of_run))
-    own = FusedTraining(network=name, columns=columns, fanouts=FusedTraining.fanouts if name == "fused" else (0, 0))
+    own = FusedTraining(
+        network=name, columns=event_columns(spec), fanouts=FusedTraining.fanouts if name == "fused" else (0, 0)
+    )
     return replace(own, trainer=replace(own.trainer, **of_run))

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphml.torch_first import torch
-
-_MICROSECONDS_PER_HOUR = 3.6e9
+from ingestion.contracts import MICROSECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ def gap_hours(time: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
     [[2.0, 0.0]]
     """
     between = (time[..., :, None] - earlier[..., None, :]).clamp(min=0)
-    return (between.double() / _MICROSECONDS_PER_HOUR).float()
+    return (between.double() / MICROSECONDS_PER_HOUR).float()
 
 
 def _around(x_PW: torch.Tensor, *, both_ways: bool, fill: float) -> torch.Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from graphml.ablation import WHOLE, Ablated, AblationPlan, ablate, training_for
 from graphml.evaluation import Interval
 from graphml.fused_training import FusedTraining
+from graphml.run_config import TrainConfig
+from ingestion.config import TrainSettings
 from ingestion.errors import UsageError
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
@@ -84,10 +88,11 @@ def test_a_second_run_computes_nothing_and_more_seeds_only_themselves(
     ("low", "high", "verdict"), [(-0.02, -0.01, "keep"), (-0.02, 0.01, "drop: nothing shown"), (0.01, 0.02, "drop")]
 )
 def test_verdicts(found: tuple[Ablated, Path, AblationPlan], low: float, high: float, verdict: str) -> None:
-    row = found[0].rows[1]
-    object.__setattr__(row, "difference", Interval((low + high) / 2, low, high))
-    assert found[0].verdict(row) == verdict
-    assert ("width" in found[0].kept) == (verdict == "keep")
+    whole, part, _ = found[0].rows
+    row = replace(part, difference=Interval((low + high) / 2, low, high))
+    judged = replace(found[0], rows=(whole, row))
+    assert judged.verdict(row) == verdict
+    assert judged.kept == (("width",) if verdict == "keep" else ())
 
 
 def test_the_record_says_what_was_run_and_a_bar_breaks_no_table(
@@ -128,6 +133,15 @@ def test_a_bad_plan_is_refused_by_name(tmp_path: Path, change: tuple[str, str], 
     assert refused.value.remedy
 
 
+def test_a_part_is_judged_together_with_the_base(tmp_path: Path) -> None:
+    base = PLAN.replace('"graphsage"', '"fused"').replace(
+        "[parts.width]", "next_event = 0.1\nsurprise = true\n\n[parts.width]"
+    )
+    assert plan(tmp_path, base.replace("[parts.width]\nwidth = 4", "[parts.head]\nsurprise = false")).base["surprise"]
+    with pytest.raises(UsageError, match="would not know what to expect"):
+        plan(tmp_path, base.replace("[parts.width]\nwidth = 4", "[parts.loss]\nnext_event = 0.0"))
+
+
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not there"):
         AblationPlan.read(tmp_path / "none.toml")
@@ -139,3 +153,12 @@ def test_settings_of_a_transformer() -> None:
     assert (made.trainer.epochs, made.window, made.fanouts, made.columns) == (3, 8, (4, 4), (0, 1))
     assert made.pretraining is not None and made.pretraining.epochs == 2
     assert training_for("decoder", {}, (0,)).fanouts == (0, 0)
+
+
+def test_graph_networks_need_no_features_of_the_event(snapshot: Snapshot) -> None:
+    bare = SimpleNamespace(spec=replace(snapshot.spec, event=()))
+    settings = TrainSettings(networks=("graphsage",))
+    made = TrainConfig.of(SimpleNamespace(train=settings), bare)  # type: ignore[arg-type]
+    assert [network.network for network in made.networks] == ["graphsage"]
+    with pytest.raises(UsageError, match="no features of the event itself"):
+        TrainConfig.of(SimpleNamespace(train=TrainSettings(networks=("fused",))), bare)  # type: ignore[arg-type]
