@@ -14,14 +14,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphml.context import GraphContext
-from graphml.graph import SOURCE, TARGET, Floats, Seeds
+from graphml.graph import SOURCE, TARGET, Floats, Ints, Seeds
 from graphml.neighbors import bag_means, party_statistics
 from graphml.nn.piecewise import PiecewiseBins, PiecewiseLinearEncoding
 from graphml.sampling import labels_known, recent_slots
-from graphml.scaling import Scaler
-from graphml.torch_first import torch
+from graphml.scaling import CLIP, Scaler
+from ingestion.compiled import jit
 
 #: After the means of a party's codes: share of frauds and of known labels, number of transactions against the most.
 NUM_PARTY_COLUMNS = 3
@@ -87,14 +88,34 @@ class EventCode:
         return self(seeds.features)
 
     def __call__(self, features: Floats) -> Floats:
-        """(n, F) -> (n, W) float32."""
-        graded = features[:, list(self.graded)]
-        binned = self._encoding(torch.from_numpy(features[:, list(self.columns)])).numpy()
-        return np.concatenate([*(scaler(graded) for scaler in self.scalers), binned], axis=1)
+        """(n, F) -> (n, W) float32: the numbers of `Scaler` and `PiecewiseLinearEncoding`, a row at a time."""
+        return _coded(features, self._sizes, self._bins, self._flags)
+
+    def __hash__(self) -> int:
+        return self._hash  # tables are found by encoder for every transaction
 
     @cached_property
-    def _encoding(self) -> PiecewiseLinearEncoding:
-        return PiecewiseLinearEncoding(self.bins)
+    def _hash(self) -> int:
+        return hash((self.columns, self.graded, self.scalers, self.bins))
+
+    @cached_property
+    def _sizes(self) -> tuple[Ints, NDArray[np.float64], NDArray[np.float64]]:
+        """Graded columns (C,), then mean and deviation (2, C) of x and of log x."""
+        mean = np.asarray([scaler.mean for scaler in self.scalers], np.float64)
+        deviation = np.asarray([scaler.deviation for scaler in self.scalers], np.float64)
+        return np.asarray(self.graded, np.int64), mean, deviation
+
+    @cached_property
+    def _bins(self) -> tuple[Ints, Floats, Floats]:
+        """Of each bin (B,): its column, its lower edge and one over its width."""
+        encoding = PiecewiseLinearEncoding(self.bins)
+        column = np.asarray(self.columns, np.int64)[encoding.column_B.numpy()]
+        return column, encoding.lower_B.numpy(), encoding.slope_B.numpy()
+
+    @cached_property
+    def _flags(self) -> Ints:
+        """Columns of the features whose absence is told."""
+        return np.asarray([self.columns[number] for number in self.bins.flags], np.int64)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
@@ -145,9 +166,11 @@ class EventToken:
         """See `RowEncoder`."""
         if self.num_recent == 0:
             return self.code(seeds.features)
-        table = context.inputs(self.code)
-        parties = [self._party(context, table, seeds, role) for role in range(self.num_roles)]
-        return np.concatenate([self.code(seeds.features), *parties], axis=1)
+        parties = self._parties(context, context.inputs(self.code), seeds)
+        return np.concatenate([self.code(seeds.features), parties], axis=1)
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.num_roles, self.num_recent, self.pair_history))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
@@ -163,29 +186,65 @@ class EventToken:
         """Read what `as_dict` gave."""
         return cls(**data | {"code": EventCode.from_dict(data["code"])})
 
-    def _party(self, context: GraphContext, table: Floats, seeds: Seeds, role: int) -> Floats:
-        graph = context.graph
-        entity = seeds.entity[:, role].copy()
+    def _parties(self, context: GraphContext, table: Floats, seeds: Seeds) -> Floats:
+        """(S, R columns): all roles at once, one after the other in each row."""
+        graph, (num, roles) = context.graph, seeds.entity.shape
+        seed = np.repeat(np.arange(num), roles)
+        cuts = seeds.cuts
         offsets, slots = recent_slots(
-            graph.starts, graph.stops, graph.incident, entity, seeds.cuts.position, self.num_recent
+            graph.starts, graph.stops, graph.incident, seeds.entity.ravel(), cuts.position[seed], self.num_recent
         )
-        transaction = graph.incident[slots]
-        label = labels_known(graph, transaction, np.repeat(seeds.cuts.label_time, np.diff(offsets)))
+        count, transaction = np.diff(offsets), graph.incident[slots]
+        label = labels_known(graph, transaction, np.repeat(cuts.label_time[seed], count))
         means = bag_means(offsets, transaction, label, table, np.arange(table.shape[1]))
-        count = (np.diff(offsets) / self.num_recent).astype(np.float32)[:, None]
-        means[:, -1] /= np.maximum(np.diff(offsets), 1)  # number of known labels -> their share
-        parts = [means, count]
+        means[:, -1] /= np.maximum(count, 1)  # number of known labels -> their share
+        parts = [means, (count / self.num_recent).astype(np.float32)[:, None]]
         if self.pair_history:
-            partner = seeds.entity[:, TARGET if role == SOURCE else SOURCE].copy()
+            partner = np.repeat(seeds.entity[:, SOURCE, None], roles, axis=1)
+            partner[:, SOURCE] = seeds.entity[:, TARGET]
             ends, times = graph.incident_other[slots], graph.event_time[transaction]
-            parts.append(_pair_columns(party_statistics(offsets, ends, partner, times, seeds.cuts.event_time)))
+            found = party_statistics(offsets, ends, partner.ravel(), times, cuts.event_time[seed])
+            parts.append(_pair_columns(found))
         columns = np.concatenate(parts, axis=1)
         columns[np.isnan(columns)] = 0.0
-        return columns
+        return columns.reshape(num, roles * columns.shape[1])
+
+
+@jit
+def _coded(
+    features: Floats,
+    sizes: tuple[Ints, NDArray[np.float64], NDArray[np.float64]],
+    bins: tuple[Ints, Floats, Floats],
+    flags: Ints,
+) -> Floats:
+    """See `EventCode.__call__`."""
+    graded, mean, deviation = sizes
+    column, lower, slope = bins
+    num_graded, num_bins = graded.shape[0], column.shape[0]
+    out = np.zeros((features.shape[0], 2 * num_graded + num_bins + flags.shape[0]), np.float32)
+    for row in range(features.shape[0]):
+        for index in range(num_graded):
+            value = np.float64(features[row, graded[index]])
+            if not np.isnan(value):
+                compressed = np.sign(value) * np.log1p(np.abs(value))
+                plain = (value - mean[0, index]) / deviation[0, index]
+                log = (compressed - mean[1, index]) / deviation[1, index]
+                out[row, index] = min(max(plain, -CLIP), CLIP)
+                out[row, num_graded + index] = min(max(log, -CLIP), CLIP)
+        for number in range(num_bins):
+            share = (features[row, column[number]] - lower[number]) * slope[number]
+            if not np.isnan(share):
+                out[row, 2 * num_graded + number] = min(max(share, np.float32(0)), np.float32(1))
+        for number in range(flags.shape[0]):
+            out[row, 2 * num_graded + num_bins + number] = np.isnan(features[row, flags[number]])
+    return out
 
 
 def _pair_columns(statistics: Floats) -> Floats:
     """(S, 5) of `party_statistics` -> (S, `NUM_PAIR_COLUMNS`)."""
-    num, distinct, same, *gaps = statistics.T
-    some = np.maximum(num, 1)
-    return np.stack([distinct / some, same / some, same == 0, *(gap / 5 for gap in gaps)], axis=1).astype(np.float32)
+    some = np.maximum(statistics[:, :1], 1)
+    columns = np.empty((len(statistics), NUM_PAIR_COLUMNS), np.float32)
+    columns[:, :2] = statistics[:, 1:3] / some
+    columns[:, 2] = statistics[:, 2] == 0
+    columns[:, 3:] = statistics[:, 3:] / 5
+    return columns

@@ -18,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from graphml.nn.fused import Fused
-from graphml.nn.fused_step import LabelStep, TransactionStep
+from graphml.nn.fused_step import MOST_PARTIES, LabelStep, TransactionStep
 from graphml.torch_first import torch
 
 _AFTER = ["state", "keys", "values"]
@@ -58,11 +58,12 @@ def export_steps(network: Fused, folder: Path, name: str) -> None:
     event = {"role_D": torch.tensor([0, 1]), "since_D": torch.ones(parties)}
     transaction = {
         "token_1T": torch.zeros(1, config.reader.token_width),
-        "near_DMT": torch.zeros(parties, config.reader.num_near, config.reader.token_width),
+        "told_DMX": torch.zeros(parties, config.reader.num_near, 2 * width),
         "absent_DM": torch.zeros(parties, config.reader.num_near, dtype=torch.bool),
         "gap_DM": torch.ones(parties, config.reader.num_near),
         **event,
         "index_1R": torch.zeros(1, config.reader.num_roles, dtype=torch.int64),
+        "tabular_1C": torch.zeros(1, config.num_tabular),
         "state_DH": torch.zeros(parties, width),
         **memory,
     }
@@ -73,12 +74,12 @@ def export_steps(network: Fused, folder: Path, name: str) -> None:
         "age_D": torch.ones(parties),
         **memory,
     }
-    _export(TransactionStep(network), transaction, ["logit", "z", *_AFTER], folder / f"{name}.transaction.onnx")
+    _export(TransactionStep(network), transaction, ["logit", "told", "z", *_AFTER], folder / f"{name}.transaction.onnx")
     _export(LabelStep(network), label, _AFTER, folder / f"{name}.label.onnx")
 
 
 def _export(step: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], file: Path) -> None:
-    parties = torch.export.Dim("parties", min=1, max=64)
+    parties = torch.export.Dim("parties", min=1, max=MOST_PARTIES)
     with _quiet():
         torch.onnx.export(
             step.eval(),

@@ -6,7 +6,7 @@ end, U tokens.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import orjson
 from safetensors.torch import load_file, save_file
 
 from graphml.context import GraphContext
-from graphml.event_code import EventToken
+from graphml.event_code import EventCode, EventToken
 from graphml.event_log import EventLog, PackedEvents, pack
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.graph_row import network_logits
@@ -32,13 +32,15 @@ _SEEDS_AT_ONCE = 512
 
 @dataclass(frozen=True, kw_only=True)
 class FusedRow:
-    """`name` is one of `graphml.fused_training.KINDS`; `correction` undoes what the loss did."""
+    """`name` is one of `graphml.fused_training.KINDS`; `correction` undoes what the loss did; `tabular` encodes the
+    features that the head alone is given, if any."""
 
     network: Fused
     config: FusedConfig
     token: EventToken
     correction: Correction
     name: str
+    tabular: EventCode | None = None
     cost: int = 4
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
@@ -51,7 +53,11 @@ class FusedRow:
         sizes = self.config
         alone = sizes.transformer.both_ways  # in a longer window an earlier seed would see later events
         inputs = fused_inputs(context, self.token, seeds, sizes.receptive_field, sizes.reader.num_near, alone=alone)
-        return (inputs.to(device),)
+        return (replace(inputs, tabular_SC=torch.from_numpy(self.tabular_inputs(seeds))).to(device),)
+
+    def tabular_inputs(self, seeds: Seeds) -> Floats:
+        """(S, C) features of seeds for the head, encoded."""
+        return np.zeros((len(seeds), 0), np.float32) if self.tabular is None else self.tabular(seeds.features)
 
     def embed(self, context: GraphContext, entity_ids: Ints, cut: Cuts) -> Floats:
         """States (D, H) float32 of entities after the last event that one cut (C = 1) sees, each of length 1; zeros for
@@ -79,6 +85,7 @@ class FusedRow:
             "config": asdict(self.config),
             "token": self.token.as_dict(),
             "correction": self.correction.as_dict(),
+            "tabular": None if self.tabular is None else self.tabular.as_dict(),
         }
         (folder / f"{self.name}.json").write_bytes(orjson.dumps(data))
 
@@ -93,6 +100,7 @@ class FusedRow:
             transformer=TransformerConfig(**transformer),
             dropout=data["config"]["dropout"],
             surprise=data["config"]["surprise"],
+            num_tabular=data["config"]["num_tabular"],
         )
         network = Fused(config)
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))
@@ -102,6 +110,7 @@ class FusedRow:
             token=EventToken.from_dict(data["token"]),
             correction=Correction(**data["correction"]),
             name=name,
+            tabular=None if data["tabular"] is None else EventCode.from_dict(data["tabular"]),
         )
 
 
@@ -214,6 +223,7 @@ def _tensors(
     }
     return EventInputs(
         token_UT=_tokens(context, token, seeds, wanted),
+        tabular_SC=torch.zeros(len(own_S), 0),
         **{name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in tensors.items()},
     )
 

@@ -10,7 +10,7 @@ Legend: V entities, D parties of an event, R roles, M last transactions of the o
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -21,13 +21,14 @@ from graphml.context import GraphContext
 from graphml.fused_row import FusedRow, history_inputs, near_transactions, role_of
 from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds
 from graphml.growing import GrowingContext
-from graphml.nn.fused_step import LabelStep, TransactionStep
+from graphml.nn.fused_step import MOST_PARTIES, LabelStep, TransactionStep
 from graphml.nn.sequences import Sequences
 from graphml.sampling import seed_nodes
 from graphml.torch_first import torch
 from ingestion.contracts import MICROSECONDS_PER_HOUR
 
 _PARTIES_AT_ONCE = 512
+_ROWS_AT_ONCE = 16_384
 _SPARE = 1_024
 
 
@@ -112,10 +113,10 @@ class PartyMemory:
             room = np.zeros((2 * num - len(column), *column.shape[1:]), column.dtype)
             setattr(self, name, np.concatenate([column, room]))
 
-    def inputs(self, entity: Ints, time: int) -> dict[str, NDArray[Any]]:
-        """What a step at `time` µs is given of these entities (D,)."""
+    def inputs(self, entity: Ints, time: Ints) -> dict[str, NDArray[Any]]:
+        """What a step of these entities (D,), each at its `time` (D,) µs, is given."""
         since = np.maximum(time - self.last_time[entity], 0) / MICROSECONDS_PER_HOUR
-        hours = np.maximum(time - self.times[entity], 0) / MICROSECONDS_PER_HOUR
+        hours = np.maximum(time[:, None] - self.times[entity], 0) / MICROSECONDS_PER_HOUR
         return {
             "since_D": np.where(self.has_event[entity], since, -1.0).astype(np.float32),
             "hours_DW": hours.astype(np.float32),
@@ -124,8 +125,8 @@ class PartyMemory:
             "values_DNWH": self.values[entity],
         }
 
-    def remember(self, entity: Ints, time: int, state: Floats, keys: Floats, values: Floats) -> None:
-        """An event of these entities (D,), once each, at `time` µs, with its keys and values (D, N, H)."""
+    def remember(self, entity: Ints, time: Ints, state: Floats, keys: Floats, values: Floats) -> None:
+        """An event of these entities (D,), once each, at its `time` (D,) µs, with its keys and values (D, N, H)."""
         if self.times.shape[1]:
             place = self.next[entity]
             self.keys[entity, :, place], self.values[entity, :, place] = keys, values
@@ -149,17 +150,19 @@ class _Label:
 
 @dataclass(kw_only=True)
 class FusedStream:
-    """Scores transactions in the order of the sequence. `z` (n, R, H): what the parties of each transaction since the
-    start, whose position was `begin`, saw of it; labels of it will ask."""
+    """Scores transactions in the order of the sequence. `told` (N, 2 H): what later ones are told of each
+    transaction; `z` (n, R, H): what the parties of each since the start, whose position was `begin_at`, saw of it, for
+    its labels."""
 
     row: FusedRow
     context: GrowingContext
     steps: Steps
     memory: PartyMemory
     begin_at: int
+    told: Floats
     z: Floats
     _labels: list[_Label] = field(default_factory=list)
-    _scored: tuple[Seen, tuple[NDArray[Any], ...]] | None = None
+    _scored: tuple[Seen, Floats, tuple[NDArray[Any], ...]] | None = None
 
     @classmethod
     def begin(cls, row: FusedRow, context: GrowingContext, *, steps: Steps | None = None) -> FusedStream:
@@ -170,19 +173,22 @@ class FusedStream:
         sizes = row.config.transformer
         if sizes.both_ways:
             raise ValueError("An encoder reads each window anew: it has no memory. Serve a decoder or the fused row.")
-        row = replace(row, network=copy.deepcopy(row.network).cpu())
-        context.inputs(row.token)  # asked for before the first transaction is added
+        row = replace(row, network=copy.deepcopy(row.network).cpu().eval())
         memory = PartyMemory.empty(
             context.num_entities, blocks=sizes.num_blocks, window=sizes.window, width=sizes.width
         )
+        told = np.zeros((context.num_transactions + _SPARE, 2 * sizes.width), np.float32)
         if context.num_transactions:
-            _fill(memory, row, context.past(), context.num_transactions)
+            past = GraphContext(context.past().graph)  # its table of tokens is not kept
+            told[: context.num_transactions] = _told(row, past, context.num_transactions)
+            _fill(memory, row, past, context.num_transactions)
         return cls(
             row=row,
             context=context,
             steps=steps or TorchSteps(row),
             memory=memory,
             begin_at=context.num_transactions,
+            told=told,
             z=np.zeros((_SPARE, len(context.graph.roles), sizes.width), np.float32),
         )
 
@@ -192,23 +198,28 @@ class FusedStream:
         self.memory.grow(self.context.num_entities)
         entity, role, other, index_SR = _parties(seed)
         time = int(seed.cuts.event_time[0])
-        inputs = self.memory.inputs(entity, time)
+        inputs = self.memory.inputs(entity, np.full(len(entity), time))
         inputs |= self._near(self.context, np.full(len(entity), seed.cuts.position[0]), other, time)
-        inputs |= {"token_1T": self.context.next_row(self.row.token, seed), "role_D": role}
+        inputs |= {"token_1T": self.row.token.rows(self.context, seed), "role_D": role}
         inputs |= {"index_1R": index_SR, "state_DH": self.memory.state[entity]}
-        logit, z, *after = self.steps.transaction(inputs)
-        self._scored = Seen(entity=entity, role=role, z=z, event_time=time), tuple(after)
+        inputs |= {"tabular_1C": self.row.tabular_inputs(seed)}
+        logit, told, z, *after = self.steps.transaction(inputs)
+        self._scored = Seen(entity=entity, role=role, z=z, event_time=time), told, tuple(after)
         return float(self.row.correction(np.asarray(logit, np.float64))[0])
 
     def add(self, position: int) -> None:
         """The transaction that was scored last is the one at `position`, and part of history from now on."""
         assert self._scored is not None, "score comes first"
-        seen, after = self._scored
-        self.memory.remember(seen.entity, seen.event_time, *after)
+        seen, told, after = self._scored
+        self.memory.remember(seen.entity, np.full(len(seen.entity), seen.event_time), *after)
         number = position - self.begin_at
         if number == len(self.z):
             self.z = np.concatenate([self.z, np.zeros_like(self.z)])
         self.z[number, : len(seen.z)], self._scored = seen.z, None
+        if position == len(self.told):
+            self.told = np.concatenate([self.told, np.zeros_like(self.told)])
+        if self.row.config.reader.num_near:
+            self.told[position] = told[0]
 
     def observe_label(self, position: int, *, known_at: int, is_fraud: bool, origin: int) -> None:
         """An outcome that became known, before the next transaction; `origin` is an index into `LABEL_ORIGINS`."""
@@ -216,21 +227,36 @@ class FusedStream:
         self._labels.append(label)
 
     def _flush(self) -> None:
-        """Labels that came since the last transaction, in the order of the log."""
+        """Labels that came since the last transaction, in the order of the log; at once those of different parties."""
+        together: list[tuple[_Label, Seen]] = []
+        parties: set[int] = set()
         for label in sorted(self._labels, key=lambda each: each.place):
             seen = self._seen(label.position)
-            age = max(label.known_at - seen.event_time, 0) / MICROSECONDS_PER_HOUR
-            inputs = self.memory.inputs(seen.entity, label.known_at)
-            inputs |= {"z_DH": seen.z, "role_D": seen.role, "kind_D": np.full(len(seen.role), 1 + label.is_fraud)}
-            inputs |= {"age_D": np.full(len(seen.role), age, np.float32)}
-            self.memory.remember(seen.entity, label.known_at, *self.steps.label(inputs))
+            own = set(seen.entity.tolist())
+            if not parties.isdisjoint(own) or len(parties | own) > MOST_PARTIES:
+                self._tell(together)
+                together, parties = [], set()
+            together.append((label, seen))
+            parties |= own
+        self._tell(together)
         self._labels.clear()
+
+    def _tell(self, labels: Sequence[tuple[_Label, Seen]]) -> None:
+        """One step of all parties of these labels, each of which is there once."""
+        if not labels:
+            return
+        of = np.repeat(np.arange(len(labels)), [len(seen.entity) for _, seen in labels])
+        known_at = np.asarray([label.known_at for label, _ in labels])[of]
+        age = np.maximum(known_at - np.asarray([seen.event_time for _, seen in labels])[of], 0) / MICROSECONDS_PER_HOUR
+        entity, role, z = (np.concatenate(parts) for parts in zip(*(_columns(seen) for _, seen in labels), strict=True))
+        inputs = self.memory.inputs(entity, known_at) | {"z_DH": z, "role_D": role, "age_D": age.astype(np.float32)}
+        inputs["kind_D"] = np.asarray([1 + label.is_fraud for label, _ in labels])[of]
+        self.memory.remember(entity, known_at, *self.steps.label(inputs))
 
     def _near(self, context: GraphContext, position: Ints, other: Ints, time: int) -> dict[str, NDArray[Any]]:
         num = self.row.config.reader.num_near
         near, gap = near_transactions(context.graph, position, other, np.full(len(other), time), num)
-        tokens = self.context.inputs(self.row.token)[np.maximum(near, 0)]
-        return {"near_DMT": tokens, "absent_DM": near < 0, "gap_DM": gap}
+        return {"told_DMX": self.told[np.maximum(near, 0)], "absent_DM": near < 0, "gap_DM": gap}
 
     def _seen(self, position: int) -> Seen:
         """What parties saw of a transaction when it came."""
@@ -243,17 +269,17 @@ class FusedStream:
             z = self.z[position - self.begin_at, : len(entity)]
             return Seen(entity=entity, role=role, z=z, event_time=time)
         near = self._near(context, np.full(len(entity), position), other, time)
-        token_1T = self.context.inputs(self.row.token)[position : position + 1]
-        num = near["near_DMT"].shape[1]
-        number = np.where(near["absent_DM"], -1, 1 + np.arange(len(entity) * num).reshape(len(entity), num))
+        reader = self.row.network.reader
         with torch.inference_mode():
-            told = self.row.network.reader.paired(
-                torch.from_numpy(np.concatenate([token_1T, near["near_DMT"].reshape(-1, token_1T.shape[1])])),
-                torch.zeros(len(entity), dtype=torch.int64),
-                torch.from_numpy(number),
-                torch.from_numpy(near["gap_DM"]),
+            z_1H = reader.own(torch.from_numpy(self.row.token.rows(context, seed)))
+            z_DH = reader.paired_with(
+                z_1H.expand(len(entity), -1), *(torch.from_numpy(column) for column in near.values())
             )
-        return Seen(entity=entity, role=role, z=told.numpy(), event_time=time)
+        return Seen(entity=entity, role=role, z=z_DH.numpy(), event_time=time)
+
+
+def _columns(seen: Seen) -> tuple[Ints, Ints, Floats]:
+    return seen.entity, seen.role, seen.z
 
 
 def _parties(seed: Seeds) -> tuple[Ints, Ints, Ints, Ints]:
@@ -261,6 +287,19 @@ def _parties(seed: Seeds) -> tuple[Ints, Ints, Ints, Ints]:
     nodes, index_SR = seed_nodes(seed.entity)
     role = role_of(seed.entity[nodes.cut], nodes.entity)
     return nodes.entity, role, seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)], index_SR
+
+
+def _told(row: FusedRow, past: GraphContext, num: int) -> Floats:
+    """(N, 2 H) of the first `num` transactions; zeros where nothing is told."""
+    told = np.zeros((num, 2 * row.config.transformer.width), np.float32)
+    reader, table = row.network.reader, past.inputs(row.token)
+    if reader.level_one is None:
+        return told
+    with torch.inference_mode():
+        for start in range(0, num, _ROWS_AT_ONCE):
+            part = slice(start, min(start + _ROWS_AT_ONCE, num))
+            told[part] = reader.told(reader.own(torch.from_numpy(table[part]))).numpy()
+    return told
 
 
 def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) -> None:
@@ -271,7 +310,6 @@ def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) ->
     cuts = Cuts(**{name: np.repeat(column, len(everyone)) for name, column in vars(cut).items()})
     behind = log.before(everyone, cuts)
     active = np.flatnonzero(behind > log.starts[:-1])
-    row.network.eval()
     for start in range(0, len(active), _PARTIES_AT_ONCE):
         entity = active[start : start + _PARTIES_AT_ONCE]
         inputs = history_inputs(past, row.token, behind[entity], row.config)

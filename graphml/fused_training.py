@@ -42,14 +42,16 @@ KINDS = ("fused", "decoder", "encoder")
 @dataclass(frozen=True, kw_only=True)
 class FusedTraining(GraphTraining):
     """`GraphTraining` of one of `KINDS` from `columns` of the snapshot (those of the event itself, see
-    `event_columns`), with `fanouts` (last transactions of the other end, transactions in a token's means), blocks,
-    heads and window of the transformer, bins of an event feature and of a gap, the weight of `next_event`'s loss beside
-    that of the outcome, whether the head is told how unusual a transaction is (`surprise`), and how to pretrain
-    (`seeds_per_epoch` seeds an epoch; unset: not at all). On one earlier week of the Handbook, with one network,
-    `next_event` and `surprise` together lost average precision (docs/experiments.md): off until more is known."""
+    `event_columns`), and `tabular` ones that the head alone is given, with `fanouts` (last transactions of the other
+    end, transactions in a token's means), blocks, heads and window of the transformer, bins of a feature and of a gap,
+    the weight of `next_event`'s loss beside that of the outcome, whether the head is told how unusual a transaction is
+    (`surprise`), and how to pretrain (`seeds_per_epoch` seeds an epoch; unset: not at all). On one earlier week of the
+    Handbook, with one network, `next_event` and `surprise` together lost average precision (docs/experiments.md): off
+    until more is known."""
 
     network: str = "fused"
     columns: tuple[int, ...] = ()
+    tabular: tuple[int, ...] = ()
     fanouts: tuple[int, int] = (10, 16)
     width: int = 32
     dropout: float = 0.1
@@ -250,7 +252,11 @@ def fused_row(
     fitted_on: Ints | None = None,
 ) -> FusedRow:
     """The row with a fresh network."""
-    token = event_token(context, train.positions if fitted_on is None else fitted_on, config)
+    rows = train.positions if fitted_on is None else fitted_on
+    token = event_token(context, rows, config)
+    tabular = None
+    if config.tabular:
+        tabular = EventCode.fit(context.graph.features[rows], config.tabular, num_bins=config.feature_bins)
     sizes = FusedConfig(
         reader=reader_config(context, token, config),
         transformer=TransformerConfig(
@@ -263,6 +269,7 @@ def fused_row(
         ),
         dropout=config.dropout,
         surprise=config.surprise,
+        num_tabular=0 if tabular is None else tabular.width,
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.trainer.seed)
@@ -273,6 +280,7 @@ def fused_row(
         token=token,
         correction=config.loss.correction(prior=float(train.is_fraud.mean()), kept=kept_share(train, config)),
         name=config.network,
+        tabular=tabular,
     )
 
 

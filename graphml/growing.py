@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from graphml.context import GraphContext, RowEncoder
 from graphml.event_log import EventLog
-from graphml.graph import SOURCE, TARGET, Floats, Ints, Seeds, TransactionGraph
+from graphml.graph import SOURCE, TARGET, Floats, Ints, TransactionGraph
 from graphml.sampling import recent_slots
 from graphml.torch_first import torch
 from ingestion.labels import LabelEvents
@@ -36,7 +36,6 @@ class GrowingContext(GraphContext):
         self._depth = depth
         self._past, self._num_past = past, up_to
         self._before: GraphContext | None = None
-        self._next: dict[RowEncoder, Floats] = {}
         self._label_origin = np.full(len(self.graph), _NO_ORIGIN)
         order = np.lexsort((-labels.origin, labels.known_at))
         order = order[labels.position[order] < up_to]
@@ -67,9 +66,7 @@ class GrowingContext(GraphContext):
         graph.features[position] = features
         itself = graph.seeds(np.asarray([position], np.int64))
         for encoder, table in self._encoded.items():  # an encoder's own inputs stand before it
-            known = self._next.get(encoder)
-            table[position] = (encoder.rows(self, itself) if known is None else known)[0]
-        self._next.clear()
+            table[position] = encoder.rows(self, itself)[0]
         for role in range(len(entity)):
             if entity[role] >= 0 and entity[role] not in entity[:role]:
                 self._add_slot(int(entity[role]), position, role)
@@ -86,11 +83,6 @@ class GrowingContext(GraphContext):
         graph.label_known_at[start] = known_at
         graph.label_state[start] = is_fraud
         self._label_origin[position] = origin
-
-    def next_row(self, encoder: RowEncoder, seed: Seeds) -> Floats:
-        """(1, W) the transaction that is added next, through `encoder`."""
-        self._next[encoder] = encoder.rows(self, seed)
-        return self._next[encoder]
 
     def past(self) -> GraphContext:
         """What it began with, whole, on the same tables."""

@@ -45,7 +45,7 @@ class EventInputs:
     for none) and `gap_PM` the hours since each; of each event `pair_L`, `kind_L` (0 transaction, 1 legitimate, 2
     fraud), `role_L`, `since_L` hours since the party's event before (-1 for none), `age_L` hours since its transaction,
     `sequences`; `last_D` where each node's last event is; `index_SR` each seed's nodes (-1 for none); `token_S` index
-    of each seed's own token."""
+    of each seed's own token; `tabular_SC` features that the head alone is given (C may be 0)."""
 
     token_UT: torch.Tensor
     own_P: torch.Tensor
@@ -61,6 +61,7 @@ class EventInputs:
     last_D: torch.Tensor
     index_SR: torch.Tensor
     token_S: torch.Tensor
+    tabular_SC: torch.Tensor
 
     def to(self, device: torch.device | str) -> EventInputs:
         """The same on `device`."""
@@ -84,23 +85,33 @@ class CounterpartyAttention(nn.Module):
         self, z_UH: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
     ) -> torch.Tensor:
         """(P, H); see `EventInputs`."""
-        normed = self.norm(z_UH)
-        told = torch.cat([self.key_value(normed), self.none[None]])  # the last row is "none"
-        rows = torch.where(near_PM < 0, z_UH.shape[0], near_PM)
+        told = torch.cat([self.told(z_UH), self.none[None]])  # the last row is "none", whose bias is 0
+        absent_PM = near_PM < 0
+        rows = torch.where(absent_PM, z_UH.shape[0], near_PM)
         rows = torch.cat([rows, rows.new_full((rows.shape[0], 1), z_UH.shape[0])], dim=1)
-        key, value = told.index_select(0, rows.flatten()).unflatten(0, rows.shape).chunk(2, dim=2)
-        hours = torch.cat([gap_PM, gap_PM.new_zeros(gap_PM.shape[0], 1)], dim=1)
-        absent = rows == z_UH.shape[0]
-        absent[:, -1] = False
-        bias = -self.log_slope_K.exp()[:, None] * torch.log1p(hours)[:, None]  # (P, K, M + 1)
-        bias = bias.masked_fill(absent[:, None], -torch.inf)[:, :, None]
+        told_PMX = told.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return self.attend(z_UH.index_select(0, own_P), told_PMX, absent_PM, gap_PM)
+
+    def told(self, z_UH: torch.Tensor) -> torch.Tensor:
+        """Keys and values (U, 2 H) of transactions, which later ones of an end attend to."""
+        result: torch.Tensor = self.key_value(self.norm(z_UH))
+        return result
+
+    def attend(
+        self, z_PH: torch.Tensor, told_PMX: torch.Tensor, absent_PM: torch.Tensor, gap_PM: torch.Tensor
+    ) -> torch.Tensor:
+        """(P, H); `told_PMX` (P, M + 1, 2 H) of the other end's last transactions, then `none`."""
+        key, value = told_PMX.chunk(2, dim=2)
+        bias = -self.log_slope_K.exp()[:, None] * torch.log1p(gap_PM)[:, None]  # (P, K, M)
+        bias = bias.masked_fill(absent_PM[:, None], -torch.inf)
+        bias = torch.cat([bias, bias.new_zeros(bias.shape[0], bias.shape[1], 1)], dim=2)[:, :, None]
         found = scaled_dot_product_attention(
-            self._heads(self.query(normed).index_select(0, own_P)[:, None]),
+            self._heads(self.query(self.norm(z_PH))[:, None]),
             self._heads(key),
             self._heads(value),
             attn_mask=bias.to(key.dtype),
         )
-        result: torch.Tensor = z_UH.index_select(0, own_P) + self.out(found.transpose(1, 2).flatten(1))
+        result: torch.Tensor = z_PH + self.out(found.transpose(1, 2).flatten(1))
         return result
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
@@ -141,11 +152,29 @@ class EventReader(nn.Module):
         self, token_UT: torch.Tensor, own_P: torch.Tensor, near_PM: torch.Tensor, gap_PM: torch.Tensor
     ) -> torch.Tensor:
         """Transactions as seen from one of their parties, (P, H); see `EventInputs`."""
-        z_UH: torch.Tensor = self.level_zero(token_UT.to(self.first.dtype))
+        z_UH = self.own(token_UT)
         if self.level_one is None:
             return z_UH.index_select(0, own_P)
         result: torch.Tensor = self.level_one(z_UH, own_P, near_PM, gap_PM)
         return result
+
+    def own(self, token_UT: torch.Tensor) -> torch.Tensor:
+        """Level 0, (U, H)."""
+        result: torch.Tensor = self.level_zero(token_UT.to(self.first.dtype))
+        return result
+
+    def told(self, z_UH: torch.Tensor) -> torch.Tensor:
+        """What later transactions of an end are told of these, (U, 2 H); z itself where nothing is told."""
+        return z_UH if self.level_one is None else self.level_one.told(z_UH)
+
+    def paired_with(
+        self, z_PH: torch.Tensor, told_PMX: torch.Tensor, absent_PM: torch.Tensor, gap_PM: torch.Tensor
+    ) -> torch.Tensor:
+        """`paired`, (P, H), from level 0 and what was `told` of the other end's last transactions."""
+        if self.level_one is None:
+            return z_PH
+        none = self.level_one.none.expand(told_PMX.shape[0], 1, -1)
+        return self.level_one.attend(z_PH, torch.cat([told_PMX, none], dim=1), absent_PM, gap_PM)
 
     def read(
         self,

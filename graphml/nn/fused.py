@@ -28,13 +28,15 @@ MASKED_SHARE = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class FusedConfig:
-    """What is read, the sizes of the transformer, dropout of the head, and whether the head is told how unusual a
-    transaction is (`surprise`), which a network that never learned to tell transactions does not know."""
+    """What is read, the sizes of the transformer, dropout of the head, whether the head is told how unusual a
+    transaction is (`surprise`), which a network that never learned to tell transactions does not know, and how many
+    columns of features the head is given beside the token (`num_tabular`)."""
 
     reader: ReaderConfig
     transformer: TransformerConfig
     dropout: float = 0.1
     surprise: bool = False
+    num_tabular: int = 0
 
     @property
     def receptive_field(self) -> int:
@@ -68,7 +70,7 @@ class Fused(nn.Module):
         if config.transformer.both_ways:  # ranks would wait for the gradient of a parameter that is not used
             self.masked = nn.Parameter(torch.zeros(width))
         in_width = width + (2 * self.teller.num_numbers if config.surprise else 0)
-        self.head = TransactionHead(in_width, config.reader.token_width, dropout=config.dropout)
+        self.head = TransactionHead(in_width, config.reader.token_width + config.num_tabular, dropout=config.dropout)
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
@@ -97,7 +99,8 @@ class Fused(nn.Module):
     def _headed(self, h_LH: torch.Tensor, inputs: EventInputs) -> torch.Tensor:
         """Logits (S,) from the states of events."""
         token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
-        logits: torch.Tensor = self.head(h_LH.index_select(0, inputs.last_D), inputs.index_SR, token_ST)
+        own_SK = torch.cat([token_ST, inputs.tabular_SC.to(token_ST.dtype)], dim=1)
+        logits: torch.Tensor = self.head(h_LH.index_select(0, inputs.last_D), inputs.index_SR, own_SK)
         return logits
 
     def states(self, inputs: EventInputs) -> torch.Tensor:

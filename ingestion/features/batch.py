@@ -194,7 +194,7 @@ class Stream:
         """Names of the columns that it makes, in order."""
         return [column.name for column in self.columns]
 
-    @property
+    @cached_property
     def makes_lists(self) -> bool:
         """Whether it is there for the lists of neighbors alone."""
         return not self.columns
@@ -243,12 +243,12 @@ class Stream:
             section(LABELS),
         )
 
-    @property
+    @cached_property
     def has_labels(self) -> bool:
         """Whether it sees labels."""
         return len(self.plan.labels.column) > 0
 
-    @property
+    @cached_property
     def list_width(self) -> int:
         """Width of the lists that its rows bring along."""
         return 2 * motifs.LIST if len(self.motif[0]) else 0

@@ -46,6 +46,7 @@ from ingestion.snapshot import TransactionArrays
 _ROOM = 4
 Arrays = TypeVar("Arrays", Activity, Money, Labels)
 _NO_LIST = np.zeros(0, np.int64)
+_NOTHING_CARRIED = np.zeros(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,9 @@ class FeatureState:
         self.spec = spec
         self._streams = streams_of(spec)
         self._parties: list[dict[tuple[int, int], PartyHistory]] = [{} for _ in self._streams]
-        self._place = {name: index for index, name in enumerate(spec.names)}
+        self._place = place = {name: index for index, name in enumerate(spec.names)}
+        self._columns = [np.asarray([place[name] for name in stream.names], np.int64) for stream in self._streams]
+        self._carried = [np.asarray([place[name] for name in stream.carried], np.int64) for stream in self._streams]
         self._unusual = bytearray()
         self._past: Past | None = None
         self._seen = np.empty(2 * kernels.DEPTH, np.int64)
@@ -144,7 +147,8 @@ class FeatureState:
         self, index: int, stream: Stream, transaction: OnlineTransaction, out: Floats, lists: dict[str, Ints]
     ) -> None:
         """One stream: the columns of the event, then its place in the histories."""
-        carried = carried_values(out[[self._place[name] for name in stream.carried]])
+        at = self._carried[index]
+        carried = carried_values(out[at]) if len(at) else _NOTHING_CARRIED
         values = np.zeros(len(stream.columns), np.float32)
         rows = _rows_of(stream, transaction.parties, lists)
         for key, other, rank, brought in rows:
@@ -154,8 +158,7 @@ class FeatureState:
             else:
                 self._step_values(stream, party, transaction, other, rank, carried, values)
         if rows and any(rank != PAST_ROW for _, _, rank, _ in rows):
-            for column, name in enumerate(stream.names):
-                out[self._place[name]] = values[column]
+            out[self._columns[index]] = values
 
     def _step_values(
         self,
