@@ -60,7 +60,7 @@ def main() -> int:
         help="processes at once, about 2 GB each (%(default)s here)",
     )
     arguments = arguments_parser.parse_args()
-    rows, epochs, seeds = (40_000, 2, SEEDS[:1]) if arguments.quick else (200_000, 12, SEEDS)
+    rows, epochs, seeds = (40_000, 2, SEEDS[:1]) if arguments.quick else (200_000, 5, SEEDS)
     report = Report(
         benchmark="pretraining",
         config={"transactions": rows, "epochs": epochs, "seeds": seeds, "share_of_labels": SHARE_OF_LABELS},
@@ -134,6 +134,7 @@ def settings(kind: str, snapshot: Snapshot, epochs: int, seed: int) -> FusedTrai
         network=kind,
         columns=event_columns(snapshot.spec),
         fanouts=(0, 0),
+        window=8,
         trainer=TrainerConfig(epochs=epochs, batch_size=128, learning_rate=2e-3, final_share=0.0, seed=seed),
     )
 

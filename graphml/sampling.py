@@ -405,16 +405,25 @@ def sample_blocks(
 
 def seed_nodes(entity_SR: Ints) -> tuple[Nodes, Ints]:
     """The distinct nodes of S seeds and (S, R) each party's index among them, -1 where absent; cut s is seed s."""
+    entity, cut, index_SR = _seed_nodes(entity_SR)
+    return Nodes(entity=entity, cut=cut), index_SR
+
+
+@jit
+def _seed_nodes(entity_SR: Ints) -> tuple[Ints, Ints, Ints]:
     seeds, roles = entity_SR.shape
     index_SR = np.full((seeds, roles), -1, np.int64)
-    first = entity_SR >= 0
-    for role in range(1, roles):
-        for earlier in range(role):
-            first[:, role] &= entity_SR[:, role] != entity_SR[:, earlier]
-    cells = np.flatnonzero(first.ravel())
-    index_SR.ravel()[cells] = np.arange(len(cells))
-    for role in range(1, roles):
-        for earlier in range(role):
-            same = (entity_SR[:, role] >= 0) & (entity_SR[:, role] == entity_SR[:, earlier])
-            index_SR[same, role] = index_SR[same, earlier]
-    return Nodes(entity=entity_SR.ravel()[cells], cut=cells // roles), index_SR
+    entity, cut = np.empty(seeds * roles, np.int64), np.empty(seeds * roles, np.int64)
+    num = 0
+    for seed in range(seeds):
+        for role in range(roles):
+            if entity_SR[seed, role] < 0:
+                continue
+            for earlier in range(role):
+                if entity_SR[seed, earlier] == entity_SR[seed, role]:
+                    index_SR[seed, role] = index_SR[seed, earlier]
+                    break
+            if index_SR[seed, role] < 0:
+                entity[num], cut[num], index_SR[seed, role] = entity_SR[seed, role], seed, num
+                num += 1
+    return entity[:num].copy(), cut[:num].copy(), index_SR

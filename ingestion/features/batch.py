@@ -481,9 +481,10 @@ def event_features(
         "is_refund": (kind == "refund") | (kind == "reversal"),
         "is_authorisation": kind == "authorisation",
     }
-    if not spec.event:
-        return np.empty((len(event_time), 0), np.float32)
-    return np.stack([np.asarray(values[name], np.float64) for name in spec.event], axis=1).astype(np.float32)
+    found = np.empty((len(event_time), len(spec.event)), np.float32)
+    for column, name in enumerate(spec.event):
+        found[:, column] = values[name]
+    return found
 
 
 def scales(exponents: Sequence[int]) -> Doubles:
