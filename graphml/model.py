@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 from graphml.baselines import LogisticRow, TreeRow
 from graphml.calibration import Calibration
 from graphml.context import GraphContext
+from graphml.embedders import Embedder, load_embedder
 from graphml.errors import ModelMismatch
-from graphml.fused_row import FusedRow
-from graphml.graph import Floats, Ints, Seeds, TransactionGraph
-from graphml.graph_row import GraphRow
+from graphml.graph import Ints, Seeds, TransactionGraph
 from graphml.network_training import load_network
 from graphml.scorer import Doubles, Scorer
 from graphml.tasks import Windows
@@ -75,6 +74,7 @@ class Model:
     metrics: dict[str, Any]
     scorers: Mapping[str, Scorer]
     policies: Mapping[str, RowPolicy]
+    embedder: Embedder
 
     @classmethod
     def open(cls, path: Path, *, expected_digest: str | None = None) -> Model:
@@ -87,14 +87,16 @@ class Model:
             "xgboost": TreeRow.load(path, "xgboost"),
             "xgboost_neighbors": TreeRow.load(path, "xgboost_neighbors"),
         }
-        scorers |= {name: load_network(path, name) for name in _networks(config)}
+        networks = {name: load_network(path, name) for name in _networks(config)}
+        strategy = config["training"]["embedding"]
         return cls(
             path=path,
             manifest=manifest,
             config=config,
             metrics=orjson.loads((path / "metrics.json").read_bytes()),
-            scorers=scorers,
+            scorers=scorers | networks,
             policies={name: RowPolicy.from_dict(data) for name, data in policies.items()},
+            embedder=next(iter(networks.values())) if strategy == "outcomes" else load_embedder(path, strategy),
         )
 
     @property
@@ -148,17 +150,13 @@ class Model:
         return self._policy(row).calibration(logits)
 
     def embed_entities(self, context: GraphContext, entity_ids: Ints, cut_position: int) -> NDArray[np.float32]:
-        """(n, D) float32 states of length 1 from the last layer of the first network, whichever row is served.
+        """(n, D) float32 vectors of length 1 by the strategy of `[train] embedding`, whichever row is served.
 
         They see the first `cut_position` transactions and the labels known when the last of them became available.
         """
         self.require(context.graph)
-        network = self.scorers[_networks(self.config)[0]]
-        assert isinstance(network, GraphRow | FusedRow), "networks embed"
-        vectors: Floats = network.embed(
-            context, np.asarray(entity_ids, np.int64), context.graph.cut_after(cut_position)
-        )
-        return vectors
+        cut = context.graph.cut_after(cut_position)
+        return self.embedder.embed(context, np.asarray(entity_ids, np.int64), cut)
 
     def require(self, graph: TransactionGraph) -> None:
         """Raise `ModelMismatch` when the graph's roles, types or features are not the model's."""

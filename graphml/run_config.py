@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graphml.baselines import TreeConfig
+from graphml.embedders import embedder_training
 from graphml.fused_training import KINDS, FusedTraining, event_columns
 from graphml.graph_training import GraphTraining
 from graphml.neighbors import NeighborConfig
 from graphml.trainer_config import TrainerConfig
-from ingestion.config import Settings, TrainSettings
+from ingestion.config import Embedding, Settings, TrainSettings
 from ingestion.features.spec import FeatureSpec
 from ingestion.snapshot import Snapshot
 
@@ -26,6 +27,8 @@ class TrainConfig:
     trees: TreeConfig
     neighbors: NeighborConfig
     networks: tuple[GraphTraining, ...]
+    embedding: Embedding
+    embedder: FusedTraining | None
 
     @classmethod
     def of(cls, settings: Settings, snapshot: Snapshot, *, seed: int | None = None) -> TrainConfig:
@@ -40,6 +43,8 @@ class TrainConfig:
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
             networks=tuple(_network(name, train, snapshot.spec, chosen) for name in train.networks),
+            embedding=train.embedding,
+            embedder=embedder_training(train.embedding, snapshot.spec, _of_run(train, chosen)),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,10 +53,14 @@ class TrainConfig:
 
 
 def _network(name: str, train: TrainSettings, spec: FeatureSpec, seed: int) -> GraphTraining:
-    of_run: dict[str, Any] = {"epochs": train.epochs, "seed": seed, "precision": train.precision}
+    of_run = _of_run(train, seed)
     if name not in KINDS:
         return GraphTraining(network=name, fanouts=train.fanouts, trainer=TrainerConfig(**of_run))
     own = FusedTraining(
         network=name, columns=event_columns(spec), fanouts=FusedTraining.fanouts if name == "fused" else (0, 0)
     )
     return replace(own, trainer=replace(own.trainer, **of_run))
+
+
+def _of_run(train: TrainSettings, seed: int) -> dict[str, Any]:
+    return {"epochs": train.epochs, "seed": seed, "precision": train.precision}

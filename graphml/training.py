@@ -19,6 +19,7 @@ from graphml.calibration import Calibration
 from graphml.code_version import code_version
 from graphml.context import GraphContext
 from graphml.distributed import Ranks, joined, world_size
+from graphml.embedders import Embedder, fit_embedder
 from graphml.evaluation import average_precision
 from graphml.fused_row import FusedRow
 from graphml.graph import TransactionGraph
@@ -113,6 +114,7 @@ def _train_and_publish(prepared: Prepared, target: Path) -> None:
         prepared.tracking.start(model_id, prepared.config.as_dict())
     try:
         rows = _fit_rows(prepared)
+        embedder = _fit_embedder(prepared)
     except BaseException:
         if prepared.tracking is not None:
             prepared.tracking.fail()
@@ -120,6 +122,8 @@ def _train_and_publish(prepared: Prepared, target: Path) -> None:
     ladder = _judge(prepared, rows)
     with staging(target.parent, prefix="model") as folder:
         write_bundle(folder, model_id, prepared, rows, ladder)
+        if embedder is not None:
+            embedder.save(folder)
         manifest = {
             "id": model_id,
             "kind": "model",
@@ -233,6 +237,22 @@ def _train_networks(prepared: Prepared) -> None:
     """The part of a process that is not the first: the same trainings in the same order."""
     for _ in _network_runs(prepared):
         pass
+    _fit_embedder(prepared)
+
+
+def _fit_embedder(prepared: Prepared) -> Embedder | None:
+    """What makes vectors of parties, where the ladder's first network does not."""
+    strategy = prepared.config.embedding
+    if strategy == "outcomes":
+        return None
+    return fit_embedder(
+        strategy,
+        prepared.context,
+        prepared.tasks.train,
+        prepared.config.embedder,
+        checkpoint=prepared.checkpoints / f"{strategy}.safetensors",
+        progress=lambda _, fraction: prepared.progress(f"embedding, {strategy}", fraction),
+    )
 
 
 def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, NetworkRun]]:

@@ -44,6 +44,7 @@ class GraphSettings(_Section):
     page_cache: str = "256m"
 
 
+Embedding = Literal["outcomes", "contrastive", "next_event", "features"]
 Network = Literal["graphsage", "gat", "relational_graphsage", "relational_gat", "decoder", "fused"]
 Fanout = Annotated[int, Field(ge=1, le=1_000)]
 
@@ -56,7 +57,11 @@ class TrainSettings(_Section):
     alert_budget: float = Field(0.01, gt=0, lt=1, description="Share of transactions that may raise an alert")
     seed: int = 0
     networks: tuple[Network, ...] = Field(
-        ("graphsage",), min_length=1, description="Networks of the ladder; the first one makes embeddings"
+        ("graphsage",), min_length=1, description="Networks of the ladder; the first one makes embeddings of outcomes"
+    )
+    embedding: Embedding = Field(
+        "outcomes",
+        description="How parties become vectors: states of the first network, contrastive, next_event or features",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Autocast of the networks; auto measures whether bf16 is faster here"
