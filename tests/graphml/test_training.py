@@ -126,6 +126,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_small(Workspace.open(tmp_path_factory.mktemp("tiny")), num_rows=3_000)
 
 
+def test_a_model_embeds_by_the_strategy_that_the_settings_name(trained: Trained) -> None:
+    settings = trained.workspace.settings(train={"epochs": 1, "networks": ["graphsage"], "embedding": "contrastive"})
+    stages: set[str] = set()
+    result = train(trained.workspace, trained.snapshot, settings, progress=lambda stage, _: stages.add(stage))
+    model = Model.open(result.path)
+    assert model.embedder.name == "contrastive"
+    assert "embedding, contrastive" in stages
+    parties = np.unique(trained.graph.entity[:1_000])
+    parties = parties[parties >= 0]
+    ours, of_outcomes = (
+        each.embed_entities(GraphContext(trained.graph), parties, 1_000) for each in (model, trained.model)
+    )
+    assert np.allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+    assert ours.shape[1] != of_outcomes.shape[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["model.before_publish", "model.after_publish"])
 def test_killed_at_a_fail_point_it_ends_in_the_same_model(tiny: Trained, tmp_path: Path, point: str) -> None:
