@@ -21,6 +21,7 @@ from graphml.event_code import EventCode, EventToken
 from graphml.fused_row import FusedRow
 from graphml.graph import Ints
 from graphml.graph_training import GraphLearner, GraphRun, GraphTraining, Progress, graph_run, kept_share
+from graphml.nn.counterparty import Counterparty
 from graphml.nn.event_reader import EventInputs, ReaderConfig
 from graphml.nn.fused import Fused, FusedConfig
 from graphml.nn.next_event import next_event_loss
@@ -44,10 +45,10 @@ class FusedTraining(GraphTraining):
     """`GraphTraining` of one of `KINDS` from `columns` of the snapshot (those of the event itself, see
     `event_columns`), and `tabular` ones that the head alone is given, with `fanouts` (last transactions of the other
     end, transactions in a token's means), blocks, heads and window of the transformer, bins of a feature and of a gap,
-    the weight of `next_event`'s loss beside that of the outcome, whether the head is told how unusual a transaction is
-    (`surprise`), and how to pretrain (`seeds_per_epoch` seeds an epoch; unset: not at all). On one earlier week of the
-    Handbook, with one network, `next_event` and `surprise` together lost average precision (docs/experiments.md): off
-    until more is known."""
+    the weights of `next_event`'s loss and of `counterparty`'s beside that of the outcome, whether the head is told how
+    unusual a transaction is (`surprise`), and how to pretrain (`seeds_per_epoch` seeds an epoch; unset: not at all). On
+    one earlier week of the Handbook, with one network, `next_event` and `surprise` together lost average precision
+    (docs/experiments.md): off until more is known, as is `counterparty`."""
 
     network: str = "fused"
     columns: tuple[int, ...] = ()
@@ -63,6 +64,7 @@ class FusedTraining(GraphTraining):
     pair_history: bool = True
     max_seeds_per_epoch: int = 16_384
     next_event: float = 0.0
+    counterparty: float = 0.0
     surprise: bool = False
     pretraining: TrainerConfig | None = None
     trainer: TrainerConfig = field(
@@ -71,8 +73,11 @@ class FusedTraining(GraphTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.next_event < 0:
-            raise ValueError(f"next_event is {self.next_event}; a weight is 0 or more.")
+        for name in ("next_event", "counterparty"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; a weight is 0 or more.")
+        if self.counterparty and self.network == "encoder":
+            raise ValueError("counterparty with an encoder: its states before a transaction have seen the transaction.")
         if self.surprise and self.next_event == 0 and self.pretraining is None:
             raise ValueError("surprise without next_event or pretraining: the network would not know what to expect.")
         if (min(self.fanouts) > 0) != (self.network == "fused") or (max(self.fanouts) > 0 and self.network != "fused"):
@@ -84,8 +89,8 @@ class FusedTraining(GraphTraining):
 
     @property
     def hangs_on_ranks(self) -> bool:
-        """Also with `next_event` or pretraining: each process tells the transactions of its own windows."""
-        return super().hangs_on_ranks or self.next_event > 0 or self.pretraining is not None
+        """Also with `next_event`, `counterparty` or pretraining: each process tells what is in its own windows."""
+        return super().hangs_on_ranks or self.next_event + self.counterparty > 0 or self.pretraining is not None
 
     @classmethod
     def known(cls) -> Iterable[str]:
@@ -104,24 +109,33 @@ def event_columns(spec: FeatureSpec) -> tuple[int, ...]:
 
 
 class Telling(torch.nn.Module):
-    """The network as it is trained: logits of seeds and the loss of telling transactions, by one call."""
+    """The network as it is trained: logits of seeds and the loss beside that of outcomes, by one call: `next_event`
+    times that of telling transactions, `counterparty` times that of telling the other end."""
 
-    def __init__(self, network: Fused) -> None:
+    def __init__(self, network: Fused, *, next_event: float, counterparty: float = 0.0, seed: int = 0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.next_event, self.weight = network, next_event, counterparty
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.counterparty = Counterparty(network.config.transformer.width) if counterparty else None
 
     def forward(self, inputs: EventInputs) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Fused.told` and `next_event_loss`."""
+        """See `Fused.told`, `next_event_loss` and `Counterparty`."""
+        # ranks wait for the gradients of all parameters, of a rank without a share of the last batch too
+        loss: torch.Tensor = 0.0 * torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
+        if self.next_event == 0 and self.counterparty is None:
+            return self.network(inputs), loss
         told = self.network.told(inputs)
-        loss = next_event_loss(told.expected_MB, told.filled_MB)
-        if len(inputs.token_S) == 0:  # a rank without a share of the last batch: others wait for its gradients
-            loss = loss + 0.0 * sum(parameter.sum() for parameter in self.network.parameters())
+        if self.next_event:
+            loss = loss + self.next_event * next_event_loss(told.expected_MB, told.filled_MB)
+        if self.counterparty is not None:
+            loss = loss + self.weight * self.counterparty(told.state_LH, inputs)
         return told.logits, loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedLearner(GraphLearner):
-    """`GraphLearner` whose loss has `next_event` in it; ids of seeds are rows of `train`. `teacher` (n,) are chances of
+    """`GraphLearner` whose loss has `Telling`'s in it; ids of seeds are rows of `train`. `teacher` (n,) are chances of
     fraud among the rows that are drawn, which then take the place of outcomes."""
 
     row: FusedRow
@@ -131,15 +145,21 @@ class FusedLearner(GraphLearner):
     @cached_property
     def network(self) -> torch.nn.Module:
         """The row's network, as it is trained."""
-        return Telling(self.row.network)
+        config = self.config
+        return Telling(
+            self.row.network,
+            next_event=config.next_event,
+            counterparty=config.counterparty,
+            seed=config.trainer.seed,
+        )
 
     def loss(self, module: torch.nn.Module, ids: Ints) -> torch.Tensor:
         """See `graphml.trainer.Learner`."""
-        logits, told = module(*self.row.inputs(self.context, self.train.seeds(self.context.graph, ids)))
+        logits, beside = module(*self.row.inputs(self.context, self.train.seeds(self.context.graph, ids)))
         chance = self.train.is_fraud[ids] if self.teacher is None else self.teacher[ids]
         targets = torch.from_numpy(chance).to(logits.device, logits.dtype)
         outcome = self.config.loss.total(logits, targets, float(self.train.is_fraud.mean()))
-        return outcome + self.config.next_event * len(ids) * told
+        return outcome + len(ids) * beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +176,7 @@ class Pretraining:
     @cached_property
     def network(self) -> torch.nn.Module:
         """The row's network, as it is trained."""
-        return Telling(self.row.network)
+        return Telling(self.row.network, next_event=1.0)
 
     def epoch(self, number: int) -> Ints:
         """See `graphml.trainer.Learner`."""

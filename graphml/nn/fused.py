@@ -46,10 +46,11 @@ class FusedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """`logits` (S,); of M transactions of the windows their row among L, the logits of their bins as they were expected
-    and the bins as they came."""
+    """`logits` (S,); `state_LH` of the events; of M transactions of the windows their row among L, the logits of their
+    bins as they were expected and the bins as they came."""
 
     logits: torch.Tensor
+    state_LH: torch.Tensor
     row_M: torch.Tensor
     expected_MB: torch.Tensor
     filled_MB: torch.Tensor
@@ -89,12 +90,13 @@ class Fused(nn.Module):
             state_MH = h_LH.index_select(0, row_M - 1)
         expected_MB = self.teller(state_MH, self.reader.role(inputs.role_L.index_select(0, row_M)))
         filled_MB = self.reader.filled(inputs, row_M)[:, : self.teller.num_bins]
+        state_LH = h_LH
         if self.config.surprise:
             surprise_MG = self.teller.surprise(expected_MB, filled_MB).to(h_LH.dtype)
             surprise_LG = h_LH.new_zeros(len(h_LH), surprise_MG.shape[1]).index_copy(0, row_M, surprise_MG)
             h_LH = torch.cat([h_LH, surprise_LG], dim=1)
         logits = self._headed(h_LH, inputs)
-        return Told(logits=logits, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
+        return Told(logits=logits, state_LH=state_LH, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
 
     def _headed(self, h_LH: torch.Tensor, inputs: EventInputs) -> torch.Tensor:
         """Logits (S,) from the states of events."""

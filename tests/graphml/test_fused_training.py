@@ -246,3 +246,14 @@ def test_two_ranks_train_to_the_weights_of_one(tmp_path: Path) -> None:
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in alone)
     assert all(torch.allclose(first[name], alone[name], atol=1e-5) for name in alone)
+
+
+def test_telling_the_other_end_is_part_of_the_loss_and_not_for_an_encoder() -> None:
+    context, task = GraphContext(GRAPH), Task(positions=np.arange(60, 160), is_fraud=np.arange(100) % 5 == 0)
+    without = fit_fused(context, task, replace(FUSED, counterparty=0.0))
+    told = fit_fused(context, task, replace(FUSED, counterparty=0.5))
+    again = fit_fused(context, task, replace(FUSED, counterparty=0.5))
+    assert told.history[0]["loss"] > without.history[0]["loss"]
+    assert told.history == again.history
+    with pytest.raises(ValueError, match="counterparty with an encoder"):
+        replace(ENCODER, counterparty=0.5)
