@@ -21,14 +21,13 @@ from graphml.fused_row import FusedRow, history_inputs
 from graphml.fused_training import FusedTraining
 from graphml.graph import Cuts, Ints
 from graphml.graph_training import Progress
+from graphml.nn.counterparty import TEMPERATURE, alike
 from graphml.nn.event_reader import EventInputs
 from graphml.nn.fused import Fused
 from graphml.torch_first import torch
 from graphml.trainer import fit
 from graphml.trainer_config import TrainerConfig
 
-#: Of similarities: InfoNCE's usual value for vectors of length 1.
-TEMPERATURE = 0.1
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -72,13 +71,14 @@ class ContrastiveLearner:
         return np.maximum(log.before(everyone, cuts), log.starts[:-1])
 
     def epoch(self, number: int) -> Ints:
-        """A moment of each party with two events or more, of so many parties, other ones each epoch."""
+        """Moments of parties with two events or more: passes over all of them until there are `parties_per_epoch`."""
         starts = self.context.events().starts
         rng = np.random.default_rng([self.config.seed, number])
         parties = np.flatnonzero(self.behind - starts[:-1] >= 2)
         if len(parties) < 2:
             raise ValueError("Fewer than two parties have two events: there is nothing to tell apart.")
-        drawn = rng.choice(parties, min(len(parties), self.parties_per_epoch), replace=False)
+        num_passes = -(-self.parties_per_epoch // len(parties))
+        drawn = np.concatenate([rng.permutation(parties) for _ in range(num_passes)])[: self.parties_per_epoch]
         low, high = starts[drawn] + 1, self.behind[drawn] + 1
         return rng.integers(low, high)
 
@@ -86,6 +86,8 @@ class ContrastiveLearner:
         """Sum over the parties of the loss of finding each one's other view among those of all, and back."""
         first, second = module(self.inputs(np.concatenate([ids, self.partner(ids)]))).chunk(2)
         similarity_BB = first @ second.T / TEMPERATURE
+        owner_B = torch.from_numpy(self.context.events().owner(ids - 1)).to(similarity_BB.device)
+        similarity_BB = similarity_BB.masked_fill(alike(owner_B), -torch.inf)  # one party twice is no wrong answer
         itself = torch.arange(len(ids), device=similarity_BB.device)
         both = [cross_entropy(part, itself, reduction="sum") for part in (similarity_BB, similarity_BB.T)]
         return (both[0] + both[1]) / 2

@@ -32,6 +32,8 @@ from ingestion.features.spec import FeatureSpec
 
 #: The strategies that train a network of their own.
 OWN_NETWORKS: tuple[Embedding, ...] = ("contrastive", "next_event")
+#: Half of a ladder's network: vectors are not worth as much time.
+_SEEDS_PER_EPOCH = 4_096
 
 
 class Embedder(Protocol):
@@ -92,7 +94,12 @@ def embedder_training(strategy: Embedding, spec: FeatureSpec, of_run: dict[str, 
         return None
     trainer = TrainerConfig(**{"batch_size": 128, "learning_rate": 2e-3} | of_run)
     return FusedTraining(
-        network="decoder", columns=event_columns(spec), fanouts=(0, 0), trainer=trainer, pretraining=trainer
+        network="decoder",
+        columns=event_columns(spec),
+        fanouts=(0, 0),
+        seeds_per_epoch=_SEEDS_PER_EPOCH,
+        trainer=trainer,
+        pretraining=trainer,
     )
 
 

@@ -89,6 +89,9 @@ class EventCode:
 
     def __call__(self, features: Floats) -> Floats:
         """(n, F) -> (n, W) float32: the numbers of `Scaler` and `PiecewiseLinearEncoding`, a row at a time."""
+        needed = 1 + max(self.columns)
+        if features.shape[1] < needed:
+            raise ValueError(f"Features have {features.shape[1]} columns; the code reads column {needed - 1}.")
         return _coded(features, self._sizes, self._bins, self._flags)
 
     def __hash__(self) -> int:
@@ -229,8 +232,10 @@ def _coded(
                 compressed = np.sign(value) * np.log1p(np.abs(value))
                 plain = (value - mean[0, index]) / deviation[0, index]
                 log = (compressed - mean[1, index]) / deviation[1, index]
-                out[row, index] = min(max(plain, -CLIP), CLIP)
-                out[row, num_graded + index] = min(max(log, -CLIP), CLIP)
+                if not np.isnan(plain):
+                    out[row, index] = min(max(plain, -CLIP), CLIP)
+                if not np.isnan(log):
+                    out[row, num_graded + index] = min(max(log, -CLIP), CLIP)
         for number in range(num_bins):
             share = (features[row, column[number]] - lower[number]) * slope[number]
             if not np.isnan(share):

@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from graphml.errors import ModelMismatch
 from graphml.nn.fused import Fused
 from graphml.nn.fused_step import MOST_PARTIES, LabelStep, TransactionStep
 from graphml.torch_first import torch
@@ -34,6 +35,11 @@ class OnnxSteps:
             ort.InferenceSession(folder / f"{name}.{step}.onnx", options, providers=["CPUExecutionProvider"])
             for step in ("transaction", "label")
         )
+        if "near_DMT" in {each.name for each in self._transaction.get_inputs()}:
+            raise ModelMismatch(
+                f"The steps of {name} in {folder} are of an earlier version, which read tokens.",
+                remedy="Train the model again.",
+            )
 
     def transaction(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """See `TransactionStep`."""

@@ -100,7 +100,7 @@ class FusedRow:
             transformer=TransformerConfig(**transformer),
             dropout=data["config"]["dropout"],
             surprise=data["config"]["surprise"],
-            num_tabular=data["config"]["num_tabular"],
+            num_tabular=data["config"].get("num_tabular", 0),
         )
         network = Fused(config)
         network.load_state_dict(load_file(folder / f"{name}.safetensors"))
@@ -110,7 +110,7 @@ class FusedRow:
             token=EventToken.from_dict(data["token"]),
             correction=Correction(**data["correction"]),
             name=name,
-            tabular=None if data["tabular"] is None else EventCode.from_dict(data["tabular"]),
+            tabular=EventCode.from_dict(data["tabular"]) if data.get("tabular") else None,
         )
 
 
@@ -153,7 +153,7 @@ def fused_inputs(
         for name, column in own.items():
             event[name][ours] = column
     own_S = np.where(stored, seeds.cuts.position, len(graph) + np.arange(len(seeds)))
-    return _tensors(context, token, num_near, event, packed, seeds=seeds, own_S=own_S, index_SR=index_SR)
+    return _tensors(context, token, num_near, event, packed, nodes.entity, seeds=seeds, own_S=own_S, index_SR=index_SR)
 
 
 def history_inputs(context: GraphContext, token: EventToken, behind: Ints, config: FusedConfig) -> EventInputs:
@@ -164,7 +164,15 @@ def history_inputs(context: GraphContext, token: EventToken, behind: Ints, confi
     nothing = np.zeros(0, np.int64)
     event = _events(context.graph, log, packed.slot)
     return _tensors(
-        context, token, config.reader.num_near, event, packed, seeds=None, own_S=nothing, index_SR=nothing[:, None]
+        context,
+        token,
+        config.reader.num_near,
+        event,
+        packed,
+        entity,
+        seeds=None,
+        own_S=nothing,
+        index_SR=nothing[:, None],
     )
 
 
@@ -190,6 +198,7 @@ def _tensors(
     num_near: int,
     event: dict[str, np.ndarray],
     packed: PackedEvents,
+    entity_D: Ints,
     *,
     seeds: Seeds | None,
     own_S: Ints,
@@ -220,6 +229,7 @@ def _tensors(
         "last_D": packed.last,
         "index_SR": index_SR,
         "token_S": token_S,
+        "entity_D": entity_D,
     }
     return EventInputs(
         token_UT=_tokens(context, token, seeds, wanted),

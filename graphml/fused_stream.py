@@ -150,9 +150,9 @@ class _Label:
 
 @dataclass(kw_only=True)
 class FusedStream:
-    """Scores transactions in the order of the sequence. `told` (N, 2 H): what later ones are told of each
-    transaction; `z` (n, R, H): what the parties of each since the start, whose position was `begin_at`, saw of it, for
-    its labels."""
+    """Scores transactions in the order of the sequence. `told` (N, 2 H): what later ones are told of each transaction
+    (no rows of a decoder, which tells nothing); `z` (n, R, H): what the parties of each since the start, whose position
+    was `begin_at`, saw of it, for its labels."""
 
     row: FusedRow
     context: GrowingContext
@@ -168,19 +168,24 @@ class FusedStream:
     def begin(cls, row: FusedRow, context: GrowingContext, *, steps: Steps | None = None) -> FusedStream:
         """After what the context holds at its start: its transactions, and the labels known by the last of them.
 
-        Raises ValueError for an encoder, which has no memory.
+        Raises ValueError for an encoder, which has no memory, and for a context that keeps too little of a party, or
+        that has grown already.
         """
         sizes = row.config.transformer
         if sizes.both_ways:
             raise ValueError("An encoder reads each window anew: it has no memory. Serve a decoder or the fused row.")
+        num_near = row.config.reader.num_near
+        context.require_depth(max(row.token.depth, num_near))
+        context.inputs(row.token.code)  # past labels ask for it: made once
         row = replace(row, network=copy.deepcopy(row.network).cpu().eval())
         memory = PartyMemory.empty(
             context.num_entities, blocks=sizes.num_blocks, window=sizes.window, width=sizes.width
         )
-        told = np.zeros((context.num_transactions + _SPARE, 2 * sizes.width), np.float32)
+        told = np.zeros((context.num_transactions + _SPARE if num_near else 0, 2 * sizes.width), np.float32)
         if context.num_transactions:
             past = GraphContext(context.past().graph)  # its table of tokens is not kept
-            told[: context.num_transactions] = _told(row, past, context.num_transactions)
+            if num_near:
+                _tell_all(told[: context.num_transactions], row, past)
             _fill(memory, row, past, context.num_transactions)
         return cls(
             row=row,
@@ -216,9 +221,9 @@ class FusedStream:
         if number == len(self.z):
             self.z = np.concatenate([self.z, np.zeros_like(self.z)])
         self.z[number, : len(seen.z)], self._scored = seen.z, None
-        if position == len(self.told):
-            self.told = np.concatenate([self.told, np.zeros_like(self.told)])
         if self.row.config.reader.num_near:
+            if position == len(self.told):
+                self.told = np.concatenate([self.told, np.zeros_like(self.told)])
             self.told[position] = told[0]
 
     def observe_label(self, position: int, *, known_at: int, is_fraud: bool, origin: int) -> None:
@@ -289,17 +294,13 @@ def _parties(seed: Seeds) -> tuple[Ints, Ints, Ints, Ints]:
     return nodes.entity, role, seed.entity[0, np.where(role == SOURCE, TARGET, SOURCE)], index_SR
 
 
-def _told(row: FusedRow, past: GraphContext, num: int) -> Floats:
-    """(N, 2 H) of the first `num` transactions; zeros where nothing is told."""
-    told = np.zeros((num, 2 * row.config.transformer.width), np.float32)
+def _tell_all(told: Floats, row: FusedRow, past: GraphContext) -> None:
+    """Fill `told` (n, 2 H) of the first n transactions."""
     reader, table = row.network.reader, past.inputs(row.token)
-    if reader.level_one is None:
-        return told
     with torch.inference_mode():
-        for start in range(0, num, _ROWS_AT_ONCE):
-            part = slice(start, min(start + _ROWS_AT_ONCE, num))
+        for start in range(0, len(told), _ROWS_AT_ONCE):
+            part = slice(start, min(start + _ROWS_AT_ONCE, len(told)))
             told[part] = reader.told(reader.own(torch.from_numpy(table[part]))).numpy()
-    return told
 
 
 def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) -> None:

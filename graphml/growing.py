@@ -101,14 +101,7 @@ class GrowingContext(GraphContext):
         Raises ValueError when the encoder looks further back than this graph reaches.
         """
         if encoder not in self._encoded:
-            is_late = encoder.depth > 0 and self.num_transactions > self._num_past
-            if is_late or encoder.depth > self._depth:
-                raise ValueError(
-                    f"An encoder that looks at {encoder.depth} earlier transactions is first used after "
-                    f"{self.num_transactions - self._num_past} new ones, in a graph that keeps {self._depth} a party: "
-                    "what it needs may be gone. Ask for its table before the first transaction is added, with a "
-                    "depth that covers it."
-                )
+            self.require_depth(encoder.depth)
             known = GraphContext(self._past).encode(encoder, self._num_past)
             table = np.zeros((len(self.graph), encoder.width), np.float32)
             table[: self._num_past] = known
@@ -118,6 +111,16 @@ class GrowingContext(GraphContext):
             )  # what it builds upon is kept before it, by this call
             self._encoded[encoder] = table
         return self._encoded[encoder]
+
+    def require_depth(self, depth: int) -> None:
+        """Raise ValueError when somebody who looks at `depth` earlier transactions of a party may miss some."""
+        num_new = self.num_transactions - self._num_past
+        if depth > self._depth or (depth > 0 and num_new > 0):
+            raise ValueError(
+                f"{depth} earlier transactions of a party are first asked for after {num_new} new ones, in a graph "
+                f"that keeps {self._depth} a party: what is needed may be gone. Ask before the first transaction is "
+                "added, with a depth that covers it."
+            )
 
     def table(self, encoder: RowEncoder, device: torch.device) -> torch.Tensor:
         """See `GraphContext`; a copy on a device would not grow, so it is made anew each time."""

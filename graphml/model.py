@@ -88,7 +88,7 @@ class Model:
             "xgboost_neighbors": TreeRow.load(path, "xgboost_neighbors"),
         }
         networks = {name: load_network(path, name) for name in _networks(config)}
-        strategy = config["training"]["embedding"]
+        strategy = config["training"].get("embedding", "outcomes")  # models of before there was a choice
         return cls(
             path=path,
             manifest=manifest,

@@ -26,7 +26,8 @@ def training_of(data: Mapping[str, Any]) -> GraphTraining:
         return GraphTraining(**settings)
     pretraining = data["pretraining"]
     settings |= {"pretraining": None if pretraining is None else TrainerConfig(**pretraining)}
-    return FusedTraining(**settings | {"columns": tuple(data["columns"])})
+    settings |= {name: tuple(data.get(name, ())) for name in ("columns", "tabular")}
+    return FusedTraining(**settings)
 
 
 def fit_network(

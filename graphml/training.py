@@ -103,7 +103,8 @@ def train(
 
 def model_id_of(snapshot_id: str, config: TrainConfig, *, processes: int) -> str:
     """The id of what so many processes train."""
-    hangs_on_ranks = processes > 1 and any(network.hangs_on_ranks for network in config.networks)
+    trainings = [*config.networks, *([config.embedder] if config.embedder else [])]
+    hangs_on_ranks = processes > 1 and any(training.hangs_on_ranks for training in trainings)
     of_processes = [{"processes": processes}] if hangs_on_ranks else []
     return "model-" + short_hash([snapshot_id, config.as_dict(), code_version(), *of_processes])
 

@@ -19,7 +19,8 @@ TEMPERATURE = 0.1
 
 
 class Counterparty(nn.Module):
-    """The mean loss of finding each seed's target among those of all seeds, and its source; 0 for fewer than two."""
+    """The mean loss of finding each seed's target among those of all seeds, and its source; 0 for fewer than two. Seeds
+    without two ends that have a past, or with one party at both, do not enter."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,21 +34,27 @@ class Counterparty(nn.Module):
         before_D = (inputs.last_D - 1).clamp(min=0)
         has_past_D = (inputs.last_D > 0) & (inputs.sequence_L.index_select(0, before_D) == sequence_D)
         node_S2 = ends_S2.clamp(min=0)
-        has_both_S = ((ends_S2 >= 0) & has_past_D[node_S2]).all(dim=1) if len(has_past_D) else ends_S2[:, 0] > 0
+        if len(has_past_D) == 0:
+            return self._nothing(state_LH)
+        has_both_S = ((ends_S2 >= 0) & has_past_D[node_S2]).all(dim=1) & (node_S2[:, 0] != node_S2[:, 1])
         source_M, target_M = node_S2[has_both_S].T
         if len(source_M) < 2:
-            return 0.0 * (self.source.weight.sum() + self.target.weight.sum() + state_LH.sum())
+            return self._nothing(state_LH)
         source_MH = normalize(self.source(state_LH.index_select(0, before_D[source_M])), dim=1)
         target_MH = normalize(self.target(state_LH.index_select(0, before_D[target_M])), dim=1)
         similarity_MM = source_MH @ target_MH.T / TEMPERATURE
         itself = torch.arange(len(source_M), device=similarity_MM.device)
-        # windows of one party that overlap are one sequence: another moment of the same end is no wrong answer
-        same_MM = _alike(sequence_D[target_M]) | _alike(sequence_D[source_M])
+        # another moment of the same end is no wrong answer
+        same_MM = alike(inputs.entity_D[target_M]) | alike(inputs.entity_D[source_M])
         similarity_MM = similarity_MM.masked_fill(same_MM, -torch.inf)
         return (cross_entropy(similarity_MM, itself) + cross_entropy(similarity_MM.T, itself)) / 2
 
+    def _nothing(self, state_LH: torch.Tensor) -> torch.Tensor:
+        """0, with the gradients that other ranks wait for."""
+        return 0.0 * (self.source.weight.sum() + self.target.weight.sum() + state_LH.sum())
 
-def _alike(sequence_M: torch.Tensor) -> torch.Tensor:
-    """(M, M) whether two lie in one sequence; not of one with itself."""
-    same = sequence_M[:, None] == sequence_M
-    return same & ~torch.eye(len(sequence_M), dtype=torch.bool, device=sequence_M.device)
+
+def alike(entity_M: torch.Tensor) -> torch.Tensor:
+    """(M, M) whether two are the same; not of one with itself."""
+    same = entity_M[:, None] == entity_M
+    return same & ~torch.eye(len(entity_M), dtype=torch.bool, device=entity_M.device)

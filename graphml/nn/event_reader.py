@@ -45,7 +45,8 @@ class EventInputs:
     for none) and `gap_PM` the hours since each; of each event `pair_L`, `kind_L` (0 transaction, 1 legitimate, 2
     fraud), `role_L`, `since_L` hours since the party's event before (-1 for none), `age_L` hours since its transaction,
     `sequences`; `last_D` where each node's last event is; `index_SR` each seed's nodes (-1 for none); `token_S` index
-    of each seed's own token; `tabular_SC` features that the head alone is given (C may be 0)."""
+    of each seed's own token; `entity_D` whose each node is, which no logit hangs on; `tabular_SC` features that the
+    head alone is given (C may be 0)."""
 
     token_UT: torch.Tensor
     own_P: torch.Tensor
@@ -61,6 +62,7 @@ class EventInputs:
     last_D: torch.Tensor
     index_SR: torch.Tensor
     token_S: torch.Tensor
+    entity_D: torch.Tensor
     tabular_SC: torch.Tensor
 
     def to(self, device: torch.device | str) -> EventInputs:

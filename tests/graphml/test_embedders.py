@@ -16,6 +16,7 @@ from graphml.fused_row import FusedRow
 from graphml.fused_training import FusedTraining, fused_row
 from graphml.graph import TransactionGraph
 from graphml.tasks import Task
+from graphml.torch_first import torch
 from graphml.trainer_config import TrainerConfig
 from tests.graphml.cases import random_graph
 
@@ -121,7 +122,7 @@ def test_contrastive_learning_brings_the_views_of_a_party_together() -> None:
         ours = replace(learner(), row=trained)
         ids = np.concatenate([ours.epoch(number) for number in range(90, 95)])
         parts = [ids[start : start + 12] for start in range(0, len(ids), 12)]
-        return float(sum(ours.loss(ours.network.eval(), part) for part in parts)) / len(ids)
+        return sum(ours.loss(ours.network.eval(), part).item() for part in parts) / len(ids)
 
     config = replace(CONFIG, trainer=replace(TRAINER, epochs=20))
     trained = fit_embedder("contrastive", GraphContext(GRAPH), TRAIN, config)
@@ -133,3 +134,14 @@ def test_too_few_parties_are_an_error() -> None:
     alone = learner()
     with pytest.raises(ValueError, match="Fewer than two parties"):
         replace(alone, end=1).epoch(0)
+
+
+def test_few_parties_are_passed_over_again_and_two_moments_of_one_are_no_wrong_answer() -> None:
+    ours = learner()
+    ids = ours.epoch(0)
+    owner = ours.context.events().owner(ids - 1)
+    assert len(ids) == 64 > len(np.unique(owner))
+    first = np.flatnonzero(owner == owner[0])
+    with torch.inference_mode():
+        assert float(ours.loss(ours.network.eval(), ids[first])) == 0.0
+        assert float(ours.loss(ours.network.eval(), ids)) > 0

@@ -10,6 +10,8 @@ import pytest
 from graphml.context import GraphContext
 from graphml.event_code import NUM_PAIR_COLUMNS, NUM_PARTY_COLUMNS, EventCode, EventToken
 from graphml.growing import GrowingContext
+from graphml.nn.piecewise import PiecewiseLinearEncoding
+from graphml.torch_first import torch
 from tests.graphml.cases import labels, random_graph
 
 
@@ -123,3 +125,26 @@ def test_a_graph_that_grows_gives_the_same_tokens(context: GraphContext, token: 
 def test_a_graph_that_has_dropped_what_a_token_needs_says_so(context: GraphContext, token: EventToken) -> None:
     with pytest.raises(ValueError, match="keeps 3 a party"):
         GrowingContext(context.graph, labels(), up_to=200, depth=3).inputs(token)
+
+
+def test_a_code_is_what_scalers_and_the_encoding_give_absent_and_infinite_values_too() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.lognormal(2, 2, (400, 4)).astype(np.float32)
+    features[:, 3] = rng.random(400) < 0.3
+    features[rng.random((400, 4)) < 0.1] = np.nan
+    code = EventCode.fit(features, [0, 2, 3], num_bins=6)
+    odd = np.asarray([[np.inf, 1.0, -np.inf, 1.0], [np.nan, 1.0, 1e30, np.nan], [-5.0, 1.0, 0.0, 0.0]], np.float32)
+    for asked in (features, odd):
+        graded = asked[:, list(code.graded)]
+        binned = PiecewiseLinearEncoding(code.bins)(torch.from_numpy(asked[:, list(code.columns)])).numpy()
+        expected = np.concatenate([*(scaler(graded) for scaler in code.scalers), binned], axis=1)
+        assert code(asked) == pytest.approx(expected, abs=1e-6)
+    broken = features.copy()
+    broken[0, 0] = np.inf  # its mean is infinite: the column says nothing, and no network gets a NaN
+    with np.errstate(invalid="ignore"):
+        assert not np.isnan(EventCode.fit(broken, [0, 2, 3])(broken)).any()
+
+
+def test_a_table_with_too_few_columns_is_refused(token: EventToken) -> None:
+    with pytest.raises(ValueError, match="the code reads column 1"):
+        token.code(np.zeros((3, 1), np.float32))

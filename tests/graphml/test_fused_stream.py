@@ -7,9 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from graphml.context import GraphContext
+from graphml.errors import ModelMismatch
+from graphml.event_code import EventCode
 from graphml.fused_onnx import OnnxSteps, export_steps
 from graphml.fused_row import FusedRow
 from graphml.fused_stream import FusedStream, Steps
@@ -38,6 +41,7 @@ KINDS = {
     "decoder": replace(FUSED, network="decoder", fanouts=(0, 0)),
     "one event": replace(FUSED, window=1),
     "no surprise": replace(FUSED, surprise=False),
+    "tabular": replace(FUSED, tabular=(1, 2, 3)),
     "three blocks": replace(FUSED, num_blocks=3, window=3),
 }
 
@@ -168,3 +172,52 @@ def test_a_growing_graph_keeps_no_log() -> None:
     with pytest.raises(NotImplementedError, match="stream"):
         context.events()
     assert context.past().graph is GRAPH
+
+
+def test_labels_of_many_parties_are_told_in_steps_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = replay(stream_of(fitted("fused"), 80), 80, 130)
+    monkeypatch.setattr("graphml.fused_stream.MOST_PARTIES", 3)
+    assert np.abs(replay(stream_of(fitted("fused"), 80), 80, 130) - whole).max() < 1e-5
+
+
+def test_past_labels_code_their_transaction_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, rows = stream_of(fitted("fused"), 120), []
+    counted = EventCode.__call__
+
+    def count(code: EventCode, features: np.ndarray) -> np.ndarray:
+        rows.append(len(features))
+        return counted(code, features)
+
+    monkeypatch.setattr(EventCode, "__call__", count)
+    known_at = int(GRAPH.available_at[120])
+    for position in range(100, 105):
+        stream.observe_label(position, known_at=known_at, is_fraud=True, origin=0)
+    stream.score(GRAPH.seeds(np.asarray([120])))
+    assert rows == [1] * 6
+
+
+def test_a_context_that_keeps_too_little_or_has_grown_is_refused() -> None:
+    nothing = LabelEvents(**{name: column[:0] for name, column in vars(labels_of(GRAPH)).items()})
+    with pytest.raises(ValueError, match="keeps 4 a party"):
+        FusedStream.begin(fitted("fused"), GrowingContext(GRAPH, nothing, up_to=100, depth=4))
+    grown = GrowingContext(GRAPH, nothing, up_to=100, depth=16)
+    grown.add_transaction(
+        entity=GRAPH.entity[100],
+        event_time=int(GRAPH.event_time[100]),
+        available_at=int(GRAPH.available_at[100]),
+        features=GRAPH.features[100],
+    )
+    with pytest.raises(ValueError, match="after 1 new ones"):
+        FusedStream.begin(fitted("fused"), grown)
+
+
+def test_steps_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    export_steps(fitted("fused").network, tmp_path, "fused")
+    model = onnx.load(tmp_path / "fused.transaction.onnx")
+    for item in model.graph.input:
+        item.name = "near_DMT" if item.name == "told_DMX" else item.name
+    for node in model.graph.node:
+        node.input[:] = ["near_DMT" if name == "told_DMX" else name for name in node.input]
+    onnx.save(model, tmp_path / "fused.transaction.onnx")
+    with pytest.raises(ModelMismatch, match="earlier version"):
+        OnnxSteps(tmp_path, "fused")

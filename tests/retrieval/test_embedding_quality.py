@@ -50,10 +50,18 @@ def test_lift_of_vectors_without_meaning_is_one() -> None:
     assert found.low < 1 < found.high
 
 
-def test_the_probe_learns_from_the_earlier_time() -> None:
-    vectors, outcome = on_circle(0, 5, 90, 95), np.asarray([True, True, False, False])
-    assert entity_precision((vectors, outcome), (vectors, outcome)) == 1.0
-    assert entity_precision((vectors, ~outcome), (vectors, outcome)) < 0.6
+def test_the_probe_learns_from_the_earlier_time_and_leaves_confirmed_parties_out() -> None:
+    angle = np.random.default_rng(0).uniform(0, 180, 60)
+    vectors, outcome = on_circle(*angle), angle < 60
+    nobody = Suspects(is_confirmed=np.zeros(60, bool), becomes_fraud=outcome)
+    found = entity_precision(vectors, nobody, vectors, nobody)
+    assert found.value > 0.95
+    assert found.low <= found.value <= found.high
+    turned = Suspects(is_confirmed=np.zeros(60, bool), becomes_fraud=~outcome)
+    assert entity_precision(vectors, turned, vectors, nobody).value < 0.5
+    # who is confirmed is neither learned from nor judged: were they, the others would be told wrongly
+    confirmed = Suspects(is_confirmed=angle >= 120, becomes_fraud=np.where(angle >= 120, True, outcome))
+    assert entity_precision(vectors, confirmed, vectors, confirmed).value > 0.95
 
 
 def test_neighbors_kept_is_one_for_the_same_vectors_and_their_rotation() -> None:

@@ -62,8 +62,19 @@ def test_fewer_than_two_pairs_are_no_loss_and_keep_the_gradients() -> None:
 
 
 def test_another_moment_of_the_same_end_is_no_wrong_answer() -> None:
-    """Two seeds whose ends are the same two sequences have nothing to tell apart."""
+    """Two seeds of the same two parties have nothing to tell apart, wherever their windows lie."""
     torch.manual_seed(0)
     loss, inputs = Counterparty(WIDTH), inputs_of([150, 160])
-    merged = replace(inputs, sequence_L=torch.zeros_like(inputs.sequence_L))
-    assert float(loss(random_states(inputs), merged).detach()) == 0.0
+    assert float(loss(random_states(inputs), inputs).detach()) > 0
+    source, target = inputs.index_SR[:, 0], inputs.index_SR[:, 1]
+    entity = inputs.entity_D.clone()
+    entity[source], entity[target] = 1_000, 1_001
+    assert float(loss(random_states(inputs), replace(inputs, entity_D=entity)).detach()) == 0.0
+
+
+def test_one_party_at_both_ends_is_no_pair() -> None:
+    torch.manual_seed(0)
+    loss, inputs = Counterparty(WIDTH), inputs_of([140, 150, 160])
+    index = inputs.index_SR.clone()
+    index[:, 1] = index[:, 0]
+    assert float(loss(random_states(inputs), replace(inputs, index_SR=index)).detach()) == 0.0
