@@ -22,7 +22,7 @@ from tests.graphml.cases import random_graph
 
 GRAPH = random_graph(3, num=300, entities=12)
 TRAIN = Task(positions=np.arange(20, 200), is_fraud=np.arange(180) % 7 == 0)
-TRAINER = TrainerConfig(epochs=3, batch_size=16, learning_rate=5e-3)
+TRAINER = TrainerConfig(epochs=3, batch_size=16, learning_rate=5e-3, precision="fp32")
 CONFIG = FusedTraining(
     network="decoder",
     columns=(0, 1, 2, 3),
