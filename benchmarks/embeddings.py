@@ -120,7 +120,8 @@ class Asked:
         """Vectors on a circle whose angle is the logarithm of the number of a party's transactions."""
         graph, found = self.context.graph, {}
         for name, position in {"now": self.position, "earlier": self.earlier_position}.items():
-            num = np.bincount(graph.entity[:position].clip(min=0).ravel(), minlength=graph.num_entities)
+            parties = graph.entity[:position].ravel()
+            num = np.bincount(parties[parties >= 0], minlength=graph.num_entities)
             angle = np.log1p(num[self.accounts]) / 10
             found[name] = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
         return found
@@ -141,7 +142,7 @@ class Asked:
 
 
 def main() -> int:
-    """0: which strategy wins is reported, not demanded."""
+    """0 when no strategy is better than the default."""
     arguments_parser = parser(__doc__)
     arguments_parser.add_argument("--cache", type=Path, metavar="DIR", help="keep results here, and go on")
     arguments = arguments_parser.parse_args()
@@ -168,6 +169,7 @@ def main() -> int:
             summarise(report, name, banks, measured[DEFAULT])
         better = [name for name in STRATEGIES if name != DEFAULT and beats(measured[name], measured[DEFAULT])]
         report.config["better than the default"] = better
+        report.ratio("strategies that are better than the default", len(better), at_most=0)
         print(f"better than {DEFAULT}: {', '.join(better) or 'none'}", flush=True)
     return report.finish(arguments.json)
 

@@ -17,6 +17,7 @@ import numpy as np
 from torch.nn.functional import cross_entropy, normalize
 
 from graphml.context import GraphContext
+from graphml.errors import TooLittleData
 from graphml.fused_row import FusedRow, history_inputs
 from graphml.fused_training import FusedTraining
 from graphml.graph import Cuts, Ints
@@ -76,7 +77,11 @@ class ContrastiveLearner:
         rng = np.random.default_rng([self.config.seed, number])
         parties = np.flatnonzero(self.behind - starts[:-1] >= 2)
         if len(parties) < 2:
-            raise ValueError("Fewer than two parties have two events: there is nothing to tell apart.")
+            raise TooLittleData(
+                f"{len(parties)} parties have two events before the end of the training rows; contrastive vectors need "
+                "two parties to tell apart.",
+                remedy='Ingest more data, or set embedding = "outcomes" in [train].',
+            )
         num_passes = -(-self.parties_per_epoch // len(parties))
         drawn = np.concatenate([rng.permutation(parties) for _ in range(num_passes)])[: self.parties_per_epoch]
         low, high = starts[drawn] + 1, self.behind[drawn] + 1

@@ -12,6 +12,7 @@ import pytest
 from graphml.context import GraphContext
 from graphml.contrastive import ContrastiveLearner
 from graphml.embedders import Embedder, FeatureEmbedder, fit_embedder, load_embedder
+from graphml.errors import TooLittleData
 from graphml.fused_row import FusedRow
 from graphml.fused_training import FusedTraining, fused_row
 from graphml.graph import TransactionGraph
@@ -132,8 +133,9 @@ def test_contrastive_learning_brings_the_views_of_a_party_together() -> None:
 
 def test_too_few_parties_are_an_error() -> None:
     alone = learner()
-    with pytest.raises(ValueError, match="Fewer than two parties"):
+    with pytest.raises(TooLittleData, match="0 parties have two events") as error:
         replace(alone, end=1).epoch(0)
+    assert "outcomes" in str(error.value.remedy)
 
 
 def test_few_parties_are_passed_over_again_and_two_moments_of_one_are_no_wrong_answer() -> None:
