@@ -1,8 +1,9 @@
 """Protocol B of the Handbook benchmark: four prequential folds, both label budgets, every row of `_handbook_rows`.
 
 Every tuned row tries the same number of random settings, at the budget fold-week, on the two earlier training weeks;
-the setting with the best mean is used in both budgets. The oracle (`_oracle`) knows the generator's rules; a row above
-the alarm line is a leak until explained. Each result is kept by (row, fold, budget, setting).
+the setting with the best mean is used in both budgets (the fused network is not tuned: time). The oracle (`_oracle`)
+knows the generator's rules; a row above the alarm line is a leak until explained. Each result is kept by (row, fold,
+budget, setting).
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def run_b(
     for row in rows.named(only):
         before = ladder.cpu_minutes
         with reported_missing(report, row.name):
-            settings[row.name] = ladder.setting(row, earlier)
+            settings[row.name] = settings[row.setting_of] if row.setting_of else ladder.setting(row, earlier)
             if row.name in rows.settings:
                 rows.settings[row.name] = settings[row.name]
             if not results.kept_only:

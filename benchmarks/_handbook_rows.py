@@ -42,7 +42,8 @@ Score = Callable[[Fold, Budget, Setting], Doubles]
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """`score` gives a fold's test logits; settings come from `space` where there is one, else `default`. `trial`: what
-    differs while settings are compared. `stacked_on`: the network on events whose out-of-fold logits `score` reads."""
+    differs while settings are compared. `stacked_on`: the network on events whose out-of-fold logits `score` reads.
+    `setting_of`: the row whose setting this one takes, where tuning it would need networks of the earlier folds too."""
 
     name: str
     score: Score
@@ -50,6 +51,7 @@ class Row:
     space: Mapping[str, list[Any]] = field(default_factory=dict)
     trial: Setting = field(default_factory=dict)
     stacked_on: str | None = None
+    setting_of: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -81,13 +83,13 @@ class Rows:
                 for each in ON_EVENTS
             ),
             self._stacked("15 features + graph logit", book, "event graph"),
-            self._stacked("15 features + fused logit", book, "fused"),
             Row(
                 name="xgboost, 15 features, tuned",
                 score=self._trees(book, every_row=True),
                 default=UNTUNED,
                 space=SPACE,
             ),
+            self._on_fused("15 features + fused logit", book, "xgboost, 15 features, tuned"),
             Row(
                 name="xgboost, default features",
                 score=self._trees(default),
@@ -103,7 +105,7 @@ class Rows:
                 trial=TRIAL,
             ),
             self._stacked("everything", self._near, "event graph", trial=TRIAL),
-            self._stacked("default + fused logit", default, "fused", trial=TRIAL),
+            self._on_fused("default + fused logit", default, "xgboost, default features"),
             Row(
                 name="graphsage",
                 score=self._graph(partial(graph_logits, network="graphsage")),
@@ -125,9 +127,10 @@ class Rows:
         if unknown:
             raise ValueError(f"No row is called {', '.join(sorted(unknown))}; there are {[row.name for row in rows]}.")
         chosen = [row for row in rows if not names or row.name in names]
-        missing = {row.stacked_on for row in chosen if row.stacked_on} - {row.name for row in chosen}
+        needed = {name for row in chosen for name in (row.stacked_on, row.setting_of) if name}
+        missing = needed - {row.name for row in chosen}
         if missing:
-            raise ValueError(f"Rows are stacked on {', '.join(sorted(missing))}: name that too, for it is tuned first.")
+            raise ValueError(f"Rows hang on {', '.join(sorted(missing))}: name that too, for it comes first.")
         return chosen
 
     def _book(self, positions: Ints) -> np.ndarray:
@@ -148,6 +151,11 @@ class Rows:
         """Trees on these inputs and the logit of a network on events."""
         score = self._trees(inputs, network=network)
         return Row(name=name, score=score, default=UNTUNED, space=SPACE, trial=trial or {}, stacked_on=network)
+
+    def _on_fused(self, name: str, inputs: Callable[[Ints], np.ndarray], setting_of: str) -> Row:
+        """Trees on these inputs and the fused network's logit, in the setting of the trees without it."""
+        score = self._trees(inputs, network="fused")
+        return Row(name=name, score=score, stacked_on="fused", setting_of=setting_of)
 
     def _trees(
         self, inputs: Callable[[Ints], np.ndarray], *, network: str | None = None, every_row: bool = False

@@ -109,26 +109,11 @@ class TreeRow:
     ) -> TreeRow:
         """Fit on training seeds (n,)."""
         inputs = _tree_inputs(context, seeds, neighbors)
-        parameters = {
-            "objective": "binary:logistic",
-            "tree_method": "exact" if inputs.size <= MAX_EXACT_CELLS else "hist",
-            "max_bin": 1024,
-            "max_depth": config.depth,
-            "eta": config.learning_rate,
-            "base_score": 0.5,  # as the Handbook's runs had it; newer versions start from the base rate
-            "seed": config.seed,
-            "nthread": config.num_threads,
-        }
-        if parameters["tree_method"] == "exact":
-            del parameters["max_bin"]
-        booster = xgboost.train(parameters, xgboost.DMatrix(inputs, is_fraud), config.num_trees)
-        return cls(booster=booster, neighbors=neighbors)
+        return cls(booster=grow(inputs, is_fraud, config), neighbors=neighbors)
 
     def logits(self, context: GraphContext, seeds: Seeds) -> Doubles:
         """See `Scorer`."""
-        inputs = _tree_inputs(context, seeds, self.neighbors)
-        margin = self.booster.inplace_predict(inputs, predict_type="margin")
-        return np.asarray(margin, np.float64)
+        return margins(self.booster, _tree_inputs(context, seeds, self.neighbors))
 
     def save(self, folder: Path) -> None:
         """Write `<name>.trees.json` (XGBoost's JSON) and, with neighbors, `<name>.json`."""
@@ -144,6 +129,28 @@ class TreeRow:
         config = folder / f"{name}.json"
         neighbors = NeighborConfig.from_dict(orjson.loads(config.read_bytes())) if config.exists() else None
         return cls(booster=booster, neighbors=neighbors)
+
+
+def grow(inputs: Floats, is_fraud: Bools, config: TreeConfig) -> xgboost.Booster:
+    """Trees on inputs (n, F) and outcomes (n,)."""
+    parameters = {
+        "objective": "binary:logistic",
+        "tree_method": "exact" if inputs.size <= MAX_EXACT_CELLS else "hist",
+        "max_bin": 1024,
+        "max_depth": config.depth,
+        "eta": config.learning_rate,
+        "base_score": 0.5,  # as the Handbook's runs had it; newer versions start from the base rate
+        "seed": config.seed,
+        "nthread": config.num_threads,
+    }
+    if parameters["tree_method"] == "exact":
+        del parameters["max_bin"]
+    return xgboost.train(parameters, xgboost.DMatrix(inputs, is_fraud), config.num_trees)
+
+
+def margins(booster: xgboost.Booster, inputs: Floats) -> Doubles:
+    """Log odds (n,) float64 of inputs (n, F)."""
+    return np.asarray(booster.inplace_predict(inputs, predict_type="margin"), np.float64)
 
 
 def _tree_inputs(context: GraphContext, seeds: Seeds, neighbors: NeighborConfig | None) -> Floats:

@@ -20,7 +20,7 @@ from graphml.context import GraphContext
 from graphml.errors import TooLittleData
 from graphml.fused_row import FusedRow, history_inputs
 from graphml.fused_training import FusedTraining
-from graphml.graph import Cuts, Ints
+from graphml.graph import Ints
 from graphml.graph_training import Progress
 from graphml.nn.counterparty import TEMPERATURE, alike
 from graphml.nn.event_reader import EventInputs
@@ -41,7 +41,7 @@ class LastStates(torch.nn.Module):
 
     def forward(self, inputs: EventInputs) -> torch.Tensor:
         """See the class."""
-        states = normalize(self.network.states(inputs).index_select(0, inputs.last_D), dim=1)
+        states = normalize(self.network.states(inputs), dim=1)
         # ranks wait for the gradients of all parameters, the head's too
         return states + 0.0 * sum(parameter.sum() for parameter in self.network.parameters())
 
@@ -68,8 +68,7 @@ class ContrastiveLearner:
         log, graph = self.context.events(), self.context.graph
         cut = graph.cut_after(self.end)
         everyone = np.arange(graph.num_entities)
-        cuts = Cuts(**{name: np.repeat(column, len(everyone)) for name, column in vars(cut).items()})
-        return np.maximum(log.before(everyone, cuts), log.starts[:-1])
+        return np.maximum(log.before(everyone, cut), log.starts[:-1])
 
     def epoch(self, number: int) -> Ints:
         """Moments of parties with two events or more: passes over all of them until there are `parties_per_epoch`."""

@@ -32,8 +32,6 @@ from ingestion.features.spec import FeatureSpec
 
 #: The strategies that train a network of their own.
 OWN_NETWORKS: tuple[Embedding, ...] = ("contrastive", "next_event")
-#: Half of a ladder's network: vectors are not worth as much time.
-_SEEDS_PER_EPOCH = 4_096
 
 
 class Embedder(Protocol):
@@ -87,9 +85,14 @@ class FeatureEmbedder:
         return cls(scaler=Scaler.from_dict(data["scaler"]), num_recent=data["num_recent"])
 
 
-def embedder_training(strategy: Embedding, spec: FeatureSpec, of_run: dict[str, Any]) -> FusedTraining | None:
-    """How the network of a strategy is trained, a decoder of events; None where there is none to train. `of_run` are
-    settings of the trainer. Raises `UsageError` where the spec has no features of the event."""
+def embedder_training(
+    strategy: Embedding, spec: FeatureSpec, of_run: dict[str, Any], *, seeds_per_epoch: int = 4_096
+) -> FusedTraining | None:
+    """How the network of a strategy is trained, a decoder of events; None where there is none to train.
+
+    `of_run` are settings of the trainer; by default half the seeds of the ladder's networks, for vectors are not worth
+    as much time. Raises `UsageError` where the spec has no features of the event.
+    """
     if strategy not in OWN_NETWORKS:
         return None
     trainer = TrainerConfig(**{"batch_size": 128, "learning_rate": 2e-3} | of_run)
@@ -97,7 +100,7 @@ def embedder_training(strategy: Embedding, spec: FeatureSpec, of_run: dict[str, 
         network="decoder",
         columns=event_columns(spec),
         fanouts=(0, 0),
-        seeds_per_epoch=_SEEDS_PER_EPOCH,
+        seeds_per_epoch=seeds_per_epoch,
         trainer=trainer,
         pretraining=trainer,
     )

@@ -73,7 +73,10 @@ class EventLog:
         return found
 
     def before(self, entity: Ints, cuts: Cuts) -> Ints:
-        """Slots (D,) behind the last event of each `entity` (D,) that its cut (D,) sees; 0 for -1, an absent one."""
+        """Slots (D,) behind the last event of each `entity` (D,) that its cut (D,), or the one cut (1,), sees; 0 for
+        -1, an absent one."""
+        if len(cuts) == 1:
+            cuts = Cuts(**{name: np.repeat(column, len(entity)) for name, column in vars(cuts).items()})
         return _behind(self.starts, self.place, self.kind, self.time, entity, cuts.position, cuts.label_time)
 
 

@@ -63,8 +63,7 @@ class FusedRow:
         """States (D, H) float32 of entities after the last event that one cut (C = 1) sees, each of length 1; zeros for
         one without any."""
         log, device = context.events(), next(self.network.parameters()).device
-        cuts = Cuts(**{name: np.repeat(column, len(entity_ids)) for name, column in vars(cut).items()})
-        behind = log.before(entity_ids, cuts)
+        behind = log.before(entity_ids, cut)
         active = np.flatnonzero(behind > log.starts[entity_ids])
         result = np.zeros((len(entity_ids), self.config.transformer.width), np.float32)
         self.network.eval()
@@ -73,7 +72,7 @@ class FusedRow:
             there, member = np.unique(behind[part], return_inverse=True)
             inputs = history_inputs(context, self.token, there, self.config).to(device)
             with torch.inference_mode():
-                h_DH = self.network.states(inputs).index_select(0, inputs.last_D)
+                h_DH = self.network.states(inputs)
                 result[part] = torch.nn.functional.normalize(h_DH, dim=1).cpu().numpy()[member]
         return result
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphml.context import GraphContext
 from graphml.fused_row import FusedRow, history_inputs, near_transactions, role_of
-from graphml.graph import SOURCE, TARGET, Cuts, Floats, Ints, Seeds
+from graphml.graph import SOURCE, TARGET, Floats, Ints, Seeds
 from graphml.growing import GrowingContext
 from graphml.nn.fused_step import MOST_PARTIES, LabelStep, TransactionStep
 from graphml.nn.sequences import Sequences
@@ -308,8 +308,7 @@ def _fill(memory: PartyMemory, row: FusedRow, past: GraphContext, up_to: int) ->
     log = past.events()
     everyone = np.arange(past.graph.num_entities)
     cut = past.graph.cut_after(up_to)
-    cuts = Cuts(**{name: np.repeat(column, len(everyone)) for name, column in vars(cut).items()})
-    behind = log.before(everyone, cuts)
+    behind = log.before(everyone, cut)
     active = np.flatnonzero(behind > log.starts[:-1])
     for start in range(0, len(active), _PARTIES_AT_ONCE):
         entity = active[start : start + _PARTIES_AT_ONCE]

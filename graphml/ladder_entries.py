@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from graphml.baselines import LogisticRow, TreeConfig, TreeRow
@@ -13,6 +14,7 @@ from graphml.neighbors import NeighborConfig
 from graphml.network_training import fit_network, training_of
 from graphml.own_models import Entry, Maker, OwnModel
 from graphml.scorer import Doubles, Scorer
+from graphml.stacked_row import Network, fit_stacked, stacked_name
 from graphml.tasks import Task
 from graphml.training import shuffled_name
 from ingestion.artifacts import short_hash
@@ -68,6 +70,28 @@ class NetworkModel:
         return _logits(self.row, view)
 
 
+@dataclass(kw_only=True)
+class StackedModel:
+    """See `StackedRow`."""
+
+    trees: TreeConfig
+    config: GraphTraining
+    row: Scorer | None = field(default=None, init=False)
+
+    def fit(self, view: DataView) -> None:
+        """See `OwnModel`."""
+
+        def fit(task: Task, number: int) -> Network:
+            return fit_network(view.context, task, None, self.config).row
+
+        train = _task(view)
+        self.row = fit_stacked(view.context, train, self.trees, fit(train, 0), fit)
+
+    def score(self, view: DataView) -> Doubles:
+        """See `OwnModel`."""
+        return _logits(self.row, view)
+
+
 #: What tuning may choose from.
 LOGISTIC_SPACE: Mapping[str, Sequence[Any]] = {"inverse_penalty": [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]}
 TREE_SPACE: Mapping[str, Sequence[Any]] = {
@@ -87,9 +111,10 @@ _OF_TRAINER = ("seed", "learning_rate", "weight_decay")
 
 
 def ladder_entries(
-    trees: TreeConfig, neighbors: NeighborConfig, networks: Sequence[GraphTraining]
+    trees: TreeConfig, neighbors: NeighborConfig, networks: Sequence[GraphTraining], *, stack: bool = False
 ) -> tuple[Entry, ...]:
-    """The entries of the ladder in its order; seeds and settings take the place of the configs' own."""
+    """The entries of the ladder in its order; seeds and settings take the place of the configs' own. Of stacked rows
+    settings are the trees' alone."""
 
     def logistic(*, seed: int, **setting: Any) -> OwnModel:  # nothing in it is random
         return LogisticModel(**setting)
@@ -109,12 +134,12 @@ def ladder_entries(
         entry("logistic", logistic, LOGISTIC_SPACE),
         entry("xgboost", tree, TREE_SPACE),
         entry("xgboost_neighbors", tree_with_neighbors, TREE_SPACE),
-        *(each for network in networks for each in _network_entries(network)),
+        *(each for network in networks for each in _network_entries(network, trees if stack else None)),
     )
 
 
-def _network_entries(config: GraphTraining) -> tuple[Entry, Entry]:
-    """A network and its control on shuffled edges."""
+def _network_entries(config: GraphTraining, trees: TreeConfig | None) -> list[Entry]:
+    """A network, `trees` on it if given, and its control on shuffled edges."""
 
     def make(**setting: Any) -> OwnModel:
         of_trainer = {key: setting.pop(key) for key in _OF_TRAINER if key in setting}
@@ -124,7 +149,17 @@ def _network_entries(config: GraphTraining) -> tuple[Entry, Entry]:
         printed = short_hash([name, config.as_dict()])
         return Entry(name=name, make=make, space=NETWORK_SPACE, fingerprint=printed, edges_shuffled=edges_shuffled)
 
-    return entry(config.network, edges_shuffled=False), entry(shuffled_name(config.network), edges_shuffled=True)
+    entries = [entry(config.network, edges_shuffled=False)]
+    if trees is not None:
+        name = stacked_name(config.network)
+        printed = short_hash([name, config.as_dict(), trees.as_dict()])
+        entries.append(Entry(name=name, make=partial(_stacked, config, trees), space=TREE_SPACE, fingerprint=printed))
+    return [*entries, entry(shuffled_name(config.network), edges_shuffled=True)]
+
+
+def _stacked(config: GraphTraining, trees: TreeConfig, *, seed: int, **setting: Any) -> OwnModel:
+    trainer = replace(config.trainer, seed=seed)
+    return StackedModel(trees=replace(trees, seed=seed, **setting), config=replace(config, trainer=trainer))
 
 
 def entries_of(training: Mapping[str, Any]) -> tuple[Entry, ...]:
@@ -134,6 +169,7 @@ def entries_of(training: Mapping[str, Any]) -> tuple[Entry, ...]:
         TreeConfig(**training["trees"]),
         NeighborConfig.from_dict(training["neighbors"]),
         [training_of(data) for data in training["networks"]],
+        stack=training.get("stack", False),
     )
 
 

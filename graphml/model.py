@@ -4,6 +4,7 @@ models/model-<12 hex>/
   manifest.json                    id, snapshot id, served row, files with SHA-256
   config.json                      spec, roles, types, alert party, windows, training settings, code version
   logistic.json  xgboost.trees.json  xgboost_neighbors.trees.json + .json  graphsage.safetensors + .json (by network)
+  xgboost_graphsage.trees.json     trees on a network, where [train] stack is on (by network)
   fused.transaction.onnx  fused.label.onnx   steps of the online scorer (fused and decoder)
   calibration.json                 by row: sigmoid or steps, and the threshold in logits and as a probability
   judged.parquet                   ids, outcomes and every row's scores in validation and test
@@ -30,6 +31,7 @@ from graphml.errors import ModelMismatch
 from graphml.graph import Ints, Seeds, TransactionGraph
 from graphml.network_training import load_network
 from graphml.scorer import Doubles, Scorer
+from graphml.stacked_row import StackedRow
 from graphml.tasks import Windows
 from ingestion.artifacts import verify
 from ingestion.features.spec import FeatureSpec
@@ -88,6 +90,9 @@ class Model:
             "xgboost_neighbors": TreeRow.load(path, "xgboost_neighbors"),
         }
         networks = {name: load_network(path, name) for name in _networks(config)}
+        if config["training"].get("stack", False):  # as below
+            stacked = [StackedRow.load(path, network) for network in networks.values()]
+            scorers |= {row.name: row for row in stacked}
         strategy = config["training"].get("embedding", "outcomes")  # models of before there was a choice
         return cls(
             path=path,

@@ -18,6 +18,7 @@ from graphml.fused_stream import FusedStream
 from graphml.graph import Cuts, Floats, Ints, Seeds, TransactionGraph
 from graphml.growing import GrowingContext
 from graphml.model import Model
+from graphml.stacked_row import StackedRow
 from ingestion.contracts import PartyRef
 from ingestion.features.state import FeatureState, OnlineTransaction
 from ingestion.labels import LabelEvents
@@ -85,9 +86,11 @@ class OnlineScorer:
         self._features = FeatureState.folded(snapshot.spec, snapshot.feature_arrays, labels, past.features, up_to=num)
         self._context = GrowingContext(past, labels, up_to=num, depth=model.largest_fanout)
         scorer = model.scorers[self.row]
+        self._stacked = scorer if isinstance(scorer, StackedRow) else None
+        network = scorer.network if isinstance(scorer, StackedRow) else scorer
         self._stream: FusedStream | None = None
-        if isinstance(scorer, FusedRow):
-            self._stream = FusedStream.begin(scorer, self._context, steps=OnnxSteps(model.path, scorer.name))
+        if isinstance(network, FusedRow):
+            self._stream = FusedStream.begin(network, self._context, steps=OnnxSteps(model.path, network.name))
         self._types = {name: code for code, name in enumerate(past.types)}
         entities = snapshot.entities()
         names = zip(entities.column("type").to_pylist(), entities.column("key").to_pylist(), strict=True)
@@ -135,6 +138,7 @@ class OnlineScorer:
             logits = self.model.score_seeds(self._context, seed, self.row)
         else:
             logits = np.asarray([self._stream.score(seed)])
+            logits = logits if self._stacked is None else self._stacked.told(seed, logits)
         position = self._context.add_transaction(
             entity=entity, event_time=event.event_time, available_at=event.available_at, features=features
         )

@@ -27,6 +27,7 @@ class TrainConfig:
     trees: TreeConfig
     neighbors: NeighborConfig
     networks: tuple[GraphTraining, ...]
+    stack: bool
     embedding: Embedding
     embedder: FusedTraining | None
 
@@ -43,8 +44,11 @@ class TrainConfig:
             trees=TreeConfig(seed=chosen),
             neighbors=NeighborConfig.for_spec(snapshot.spec),
             networks=tuple(_network(name, train, snapshot.spec, chosen) for name in train.networks),
+            stack=train.stack,
             embedding=train.embedding,
-            embedder=embedder_training(train.embedding, snapshot.spec, _of_run(train, chosen)),
+            embedder=embedder_training(
+                train.embedding, snapshot.spec, _of_run(train, chosen), seeds_per_epoch=train.seeds_per_epoch // 2
+            ),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,9 +59,17 @@ class TrainConfig:
 def _network(name: str, train: TrainSettings, spec: FeatureSpec, seed: int) -> GraphTraining:
     of_run = _of_run(train, seed)
     if name not in KINDS:
-        return GraphTraining(network=name, fanouts=train.fanouts, trainer=TrainerConfig(**of_run))
+        return GraphTraining(
+            network=name,
+            fanouts=train.fanouts,
+            seeds_per_epoch=train.seeds_per_epoch,
+            trainer=TrainerConfig(**of_run),
+        )
     own = FusedTraining(
-        network=name, columns=event_columns(spec), fanouts=FusedTraining.fanouts if name == "fused" else (0, 0)
+        network=name,
+        columns=event_columns(spec),
+        fanouts=FusedTraining.fanouts if name == "fused" else (0, 0),
+        seeds_per_epoch=train.seeds_per_epoch,
     )
     return replace(own, trainer=replace(own.trainer, **of_run))
 

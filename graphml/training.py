@@ -39,8 +39,9 @@ from graphml.prepared import FittedRow, Prepared, Progress, Tracking
 from graphml.rewire import rewire
 from graphml.run_config import TrainConfig
 from graphml.scorer import Scorer
+from graphml.stacked_row import Network, StackedRow, fit_stacked
 from graphml.stored_graph import stored_graph
-from graphml.tasks import Tasks, Windows, plan_windows
+from graphml.tasks import Task, Tasks, Windows, plan_windows
 from ingestion.artifacts import publish, short_hash, staging, verify
 from ingestion.config import Settings
 from ingestion.errors import ArtifactError
@@ -230,8 +231,10 @@ def _fit_baselines(prepared: Prepared) -> list[FittedRow]:
 
 
 def _fit_networks(prepared: Prepared) -> list[FittedRow]:
-    """Each network, and the same on shuffled edges."""
-    return [_fitted(prepared, context, run.row, name=name, run=run) for name, context, run in _network_runs(prepared)]
+    """Each network, trees on it if asked for, and the network on shuffled edges."""
+    return [
+        _fitted(prepared, context, scorer, name=name, run=run) for name, context, scorer, run in _network_runs(prepared)
+    ]
 
 
 def _train_networks(prepared: Prepared) -> None:
@@ -256,13 +259,27 @@ def _fit_embedder(prepared: Prepared) -> Embedder | None:
     )
 
 
-def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, NetworkRun]]:
-    """Name of a control (None for a row that can be served), its graph, its training."""
+def _network_runs(prepared: Prepared) -> Iterator[tuple[str | None, GraphContext, Scorer, NetworkRun | None]]:
+    """Name of a control (None for a row that can be served), its graph, the row, how it was trained (not of trees)."""
     shuffled = GraphContext(rewire(prepared.context.graph, seed=prepared.config.seed))
     for config in prepared.config.networks:
-        yield None, prepared.context, _fit_network(prepared, prepared.context, config, config.network)
+        run = _fit_network(prepared, prepared.context, config, config.network)
+        yield None, prepared.context, run.row, run
+        if prepared.config.stack:
+            yield None, prepared.context, _stack(prepared, config, run.row), None
         name = shuffled_name(config.network)
-        yield name, shuffled, _fit_network(prepared, shuffled, config, name)
+        control = _fit_network(prepared, shuffled, config, name)
+        yield name, shuffled, control.row, control
+
+
+def _stack(prepared: Prepared, config: GraphTraining, network: Network) -> StackedRow:
+    """Trees on a network that is trained, and on what its like, trained on a part of the rows, say of the rest."""
+
+    def fit(task: Task, number: int) -> Network:
+        stage = f"{config.network}_without_{number}"
+        return _fit_network(prepared, prepared.context, config, stage, train=task, stops=False).row
+
+    return fit_stacked(prepared.context, prepared.tasks.train, prepared.config.trees, network, fit)
 
 
 def shuffled_name(network: str) -> str:
@@ -270,11 +287,20 @@ def shuffled_name(network: str) -> str:
     return network + _SHUFFLED
 
 
-def _fit_network(prepared: Prepared, context: GraphContext, config: GraphTraining, stage: str) -> NetworkRun:
+def _fit_network(
+    prepared: Prepared,
+    context: GraphContext,
+    config: GraphTraining,
+    stage: str,
+    *,
+    train: Task | None = None,
+    stops: bool = True,
+) -> NetworkRun:
+    """On all training rows, or some of them; `stops` early by validation, where that can tell."""
     return fit_network(
         context,
-        prepared.tasks.train,
-        prepared.tasks.validation,
+        train or prepared.tasks.train,
+        prepared.tasks.validation if stops else None,
         config,
         checkpoint=prepared.checkpoints / f"{stage}.safetensors",
         progress=lambda _, fraction: prepared.progress(stage, fraction),

@@ -59,6 +59,10 @@ class TrainSettings(_Section):
     networks: tuple[Network, ...] = Field(
         ("graphsage",), min_length=1, description="Networks of the ladder; the first one makes embeddings of outcomes"
     )
+    stack: bool = Field(
+        False,
+        description="Rows of trees on the features and each network's out-of-fold logit; four more trainings a network",
+    )
     embedding: Embedding = Field(
         "outcomes",
         description="How parties become vectors: states of the first network, contrastive, next_event or features",
@@ -68,6 +72,9 @@ class TrainSettings(_Section):
     )
     tracking: bool = Field(True, description="Record trainings in the workspace's mlflow.db")
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
+    seeds_per_epoch: int = Field(
+        8_192, ge=128, description="About so many transactions a pass: the frauds as often as fit, others beside them"
+    )
     fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8),
         description="Of graph networks: newest transactions that a party's state is made of, and those of each behind",

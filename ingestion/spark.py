@@ -94,9 +94,8 @@ def spark_session(
 
     `short` says that it will not live for long (see `settings`). Raises `RetryLater` when Spark does not start.
     """
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        yield active
+    if SparkContext._active_spark_context is not None:  # "active session" is a thread's own: another one has none
+        yield SparkSession.builder.getOrCreate()
         return
     scratch.mkdir(parents=True, exist_ok=True)
     log = scratch / "spark.log"

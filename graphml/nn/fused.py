@@ -95,21 +95,21 @@ class Fused(nn.Module):
             surprise_MG = self.teller.surprise(expected_MB, filled_MB).to(h_LH.dtype)
             surprise_LG = h_LH.new_zeros(len(h_LH), surprise_MG.shape[1]).index_copy(0, row_M, surprise_MG)
             h_LH = torch.cat([h_LH, surprise_LG], dim=1)
-        logits = self._headed(h_LH, inputs)
+        logits = self._headed(h_LH.index_select(0, inputs.last_D), inputs)
         return Told(logits=logits, state_LH=state_LH, row_M=row_M, expected_MB=expected_MB, filled_MB=filled_MB)
 
-    def _headed(self, h_LH: torch.Tensor, inputs: EventInputs) -> torch.Tensor:
-        """Logits (S,) from the states of events."""
+    def _headed(self, h_DH: torch.Tensor, inputs: EventInputs) -> torch.Tensor:
+        """Logits (S,) from the states of nodes."""
         token_ST = inputs.token_UT.index_select(0, inputs.token_S).to(self.reader.first.dtype)
         own_SK = torch.cat([token_ST, inputs.tabular_SC.to(token_ST.dtype)], dim=1)
-        logits: torch.Tensor = self.head(h_LH.index_select(0, inputs.last_D), inputs.index_SR, own_SK)
+        logits: torch.Tensor = self.head(h_DH, inputs.index_SR, own_SK)
         return logits
 
     def states(self, inputs: EventInputs) -> torch.Tensor:
-        """States (L, H) of events, each of what its party had met by then."""
+        """States (D, H) of nodes after their last event, each of what its party had met by then."""
         sequences = Sequences(sequence_L=inputs.sequence_L, time_L=inputs.time_L)
-        h_LH: torch.Tensor = self.transformer(self.reader(inputs), sequences)
-        return h_LH
+        h_DH: torch.Tensor = self.transformer.at(self.reader(inputs), sequences, inputs.last_D)
+        return h_DH
 
     def _masked(
         self, inputs: EventInputs, x_LH: torch.Tensor, sequences: Sequences

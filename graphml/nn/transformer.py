@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
-from graphml.nn.sequences import Band, Sequences
+from graphml.nn.sequences import Band, Sequences, gap_hours
 from graphml.torch_first import torch
 
 
@@ -183,18 +183,36 @@ class EventTransformer(nn.Module):
         result: torch.Tensor = self.norm(x_LH)
         return result
 
+    def at(self, x_LH: torch.Tensor, sequences: Sequences, row_D: torch.Tensor) -> torch.Tensor:
+        """`forward` of the events `row_D` (D,), to rounding, (D, H): the last block is asked for nothing else, and that
+        is most of it where a seed a window is all that is wanted."""
+        if self.config.both_ways:
+            return self(x_LH, sequences).index_select(0, row_D)
+        *before, last = self.blocks
+        assert isinstance(last, TransformerBlock)
+        if before:
+            band = sequences.band(self.config.window)
+            for block in before:
+                x_LH = block(x_LH, band)
+        row_DW, filled_DW = self._behind(sequences, row_D, 1)
+        hours_DW = gap_hours(sequences.time_L[row_D, None], sequences.time_L[row_DW])[:, 0]
+        _, key, value = last.attention.projected(last.attention_norm(x_LH)).chunk(3, dim=1)
+        keys_DWH, values_DWH = (x.index_select(0, row_DW.flatten()).unflatten(0, row_DW.shape) for x in (key, value))
+        x_DH = x_LH.index_select(0, row_D)
+        state_DH, _, _ = last.step(x_DH, keys_DWH, values_DWH, with_itself(filled_DW, hours_DW))
+        result: torch.Tensor = self.norm(state_DH)
+        return result
+
     def step(
         self, x_BH: torch.Tensor, hours_BW: torch.Tensor, memory: Memory
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """States (B, H) of the next event of each sequence, as `forward` gives them, and its keys and values
         (B, N, H); `hours_BW` (B, W - 1) since the events before."""
-        itself = memory.filled.new_ones(x_BH.shape[0], 1)
-        allowed = torch.cat([memory.filled, itself], dim=1)[:, None]
-        hours = torch.cat([hours_BW, hours_BW.new_zeros(x_BH.shape[0], 1)], dim=1)[:, None]
+        band_B1W = with_itself(memory.filled, hours_BW)
         keys, values = [], []
         for number, block in enumerate(self.blocks):
             assert isinstance(block, TransformerBlock)
-            x_BH, key, value = block.step(x_BH, memory.keys[:, number], memory.values[:, number], (allowed, hours))
+            x_BH, key, value = block.step(x_BH, memory.keys[:, number], memory.values[:, number], band_B1W)
             keys.append(key)
             values.append(value)
         return self.norm(x_BH), torch.stack(keys, dim=1), torch.stack(values, dim=1)
@@ -202,9 +220,7 @@ class EventTransformer(nn.Module):
     def remembered(self, x_LH: torch.Tensor, sequences: Sequences, last_D: torch.Tensor) -> tuple[torch.Tensor, Memory]:
         """`forward`, and what is remembered after the events `last_D` (D,), the last event first."""
         self._require_cache()
-        back = torch.arange(self.config.window - 1, device=x_LH.device)
-        row_DW = (last_D[:, None] - back).clamp(min=0)
-        filled = (last_D[:, None] >= back) & (sequences.sequence_L[row_DW] == sequences.sequence_L[last_D][:, None])
+        row_DW, filled = self._behind(sequences, last_D, 0)
         band = sequences.band(self.config.window)
         kept: list[tuple[torch.Tensor, torch.Tensor]] = []
         for block in self.blocks:
@@ -215,6 +231,21 @@ class EventTransformer(nn.Module):
         keys, values = (torch.stack(parts, dim=1) for parts in zip(*kept, strict=True))
         return self.norm(x_LH), Memory(keys=keys, values=values, filled=filled)
 
+    def _behind(self, sequences: Sequences, row_D: torch.Tensor, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(D, W - 1) rows of the events from `first` before each of `row_D` on, the nearest first, and whether there
+        are such in its sequence."""
+        back = torch.arange(first, first + self.config.window - 1, device=row_D.device)
+        row_DW = (row_D[:, None] - back).clamp(min=0)
+        filled = (row_D[:, None] >= back) & (sequences.sequence_L[row_DW] == sequences.sequence_L[row_D][:, None])
+        return row_DW, filled
+
     def _require_cache(self) -> None:
         if self.config.both_ways:
             raise ValueError("A transformer that looks both ways has no cache: a later event changes earlier states.")
+
+
+def with_itself(filled_BW: torch.Tensor, hours_BW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, 1, W) each, from (B, W - 1): what `step` says of the events before, then of the event itself."""
+    allowed = torch.cat([filled_BW, filled_BW.new_ones(filled_BW.shape[0], 1)], dim=1)
+    hours = torch.cat([hours_BW, hours_BW.new_zeros(hours_BW.shape[0], 1)], dim=1)
+    return allowed[:, None], hours[:, None]

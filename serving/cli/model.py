@@ -35,6 +35,9 @@ def train(
         list[str] | None,
         typer.Option(help="graphsage, gat, relational_graphsage, relational_gat, decoder, fused; may be given again."),
     ] = None,
+    stack: Annotated[
+        bool | None, typer.Option("--stack/--no-stack", help="Trees on each network too; four more trainings each.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the baselines and the networks on a snapshot and print the ladder.
@@ -43,6 +46,8 @@ def train(
     on GPUs); the workspace must be on a disk that all of them see.
 
     Example: ringfence model train --network graphsage --network fused --workspace ./workspace-demo
+
+    Example: ringfence model train --network fused --stack
 
     Example: torchrun --nproc-per-node 2 -m serving model train --workspace ./workspace-demo
     """
@@ -54,7 +59,9 @@ def train(
     from serving.progress import StageLog
 
     opened = Workspace.open(workspace)
-    settings = opened.settings(train={"seed": seed, "epochs": epochs, "networks": tuple(network or ()) or None})
+    settings = opened.settings(
+        train={"seed": seed, "epochs": epochs, "networks": tuple(network or ()) or None, "stack": stack}
+    )
     found = Snapshot.open(opened, snapshot)
     if not is_first_process():
         train_with_others(opened, found, settings)

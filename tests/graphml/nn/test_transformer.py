@@ -61,6 +61,21 @@ def test_banded_attention_is_attention_under_a_full_mask(window: int) -> None:
     assert torch.allclose(found, full_mask(layer, x_LH, sequences, window), atol=1e-5)
 
 
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize(("window", "num_blocks"), [(1, 1), (4, 1), (4, 2), (32, 3)])
+def test_some_events_alone_are_those_of_all_and_learn_alike(window: int, num_blocks: int, both_ways: bool) -> None:
+    config = TransformerConfig(width=16, num_blocks=num_blocks, num_heads=2, window=window, both_ways=both_ways)
+    (sequences, x_LH), model = packed([5, 1, 9, 4]), network(config)
+    row_D = torch.tensor([4, 18, 5, 9, 0])
+    gradients = []
+    for states in (model(x_LH, sequences).index_select(0, row_D), model.at(x_LH, sequences, row_D)):
+        model.zero_grad()
+        states.square().mul(torch.arange(16)).sum().backward()
+        gradients.append([states.detach(), *(each.grad for each in model.parameters())])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-4)
+
+
 @settings(deadline=None, max_examples=20)
 @given(lengths=st.lists(st.integers(1, 14), min_size=1, max_size=6), at=st.data())
 def test_past_only_an_event_changes_itself_and_what_comes_after_it_within_the_receptive_field(
