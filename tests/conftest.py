@@ -12,6 +12,8 @@ from ingestion import native
 
 native.prepare()  # before any test, and in the process that only collects what the workers say
 os.environ.setdefault("RINGFENCE_TRAIN_TRACKING", "false")  # seconds a training; what is tracked has tests of its own
+os.environ.setdefault("RINGFENCE_TRAIN_SEEDS_PER_EPOCH", "2048")  # a quarter of the time of each training
+os.environ.setdefault("RINGFENCE_TRAIN_PRECISION", "fp32")  # "auto" measures: bytes could differ from run to run
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

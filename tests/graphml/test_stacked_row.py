@@ -29,7 +29,7 @@ from tests.builders import build_snapshot, random_rows
 from tests.graphml.cases import HOUR, graph_of
 from tests.graphml.trained import Replay
 
-SETTINGS = {"epochs": 1, "seeds_per_epoch": 1_024, "networks": ["fused"], "stack": True}
+SETTINGS = {"epochs": 1, "seeds_per_epoch": 1_024, "precision": "fp32", "networks": ["fused"], "stack": True}
 ROWS = [*BASELINES, "fused", "xgboost_fused", "fused_shuffled"]
 REPLAYED = 300
 

@@ -32,7 +32,8 @@ from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
 from graphml.training import train
 workspace = Workspace.open(sys.argv[1])
-settings = workspace.settings(train={"epochs": 1, "seeds_per_epoch": 2_048, "networks": ["graphsage", "gat", "fused"]})
+chosen = {"epochs": 1, "seeds_per_epoch": 2_048, "precision": "fp32", "networks": ["graphsage", "gat", "fused"]}
+settings = workspace.settings(train=chosen)
 result = train(workspace, Snapshot.open(workspace), settings)
 print(result.model_id, result.reused)
 """

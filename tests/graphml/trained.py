@@ -20,7 +20,7 @@ from tests.builders import build_snapshot, random_rows
 NUM_ROWS = 4_000
 NETWORKS = ("graphsage", "gat", "fused")
 #: Settings of every training here.
-SETTINGS = {"epochs": 1, "seeds_per_epoch": 2_048, "networks": NETWORKS}
+SETTINGS = {"epochs": 1, "seeds_per_epoch": 2_048, "precision": "fp32", "networks": NETWORKS}
 #: Rows that can be served.
 ROWS = (*BASELINES, *NETWORKS)
 
