@@ -28,10 +28,12 @@ from ingestion.features.kernels import (
     SCORED_ROW,
     TRANSACTION_ROW,
     Doubles,
+    FlatPlan,
     Floats,
     Ints,
     Plan,
     Section,
+    flat,
     replay,
 )
 from ingestion.features.spec import (
@@ -208,6 +210,16 @@ class Stream:
             _ints(micros(str(column.window)) for _, column in found),
             _ints(index for index, _ in found),
         )
+
+    @cached_property
+    def has_money(self) -> bool:
+        """Whether it has columns of amounts."""
+        return len(self.plan.money.column) > 0
+
+    @cached_property
+    def flat_plan(self) -> FlatPlan:
+        """The plan, array by array."""
+        return flat(self.plan)
 
     @cached_property
     def plan(self) -> Plan:
@@ -456,7 +468,9 @@ def _stable_order(values: Ints) -> Ints:
 
 def carried_values(values: Floats) -> Doubles:
     """Features as carried values: what is missing counts as 0."""
-    return np.nan_to_num(values.astype(np.float64), nan=0.0)
+    found: Doubles = values.astype(np.float64)
+    found[np.isnan(found)] = 0.0
+    return found
 
 
 def event_features(

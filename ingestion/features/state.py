@@ -87,6 +87,7 @@ class FeatureState:
         self._past: Past | None = None
         self._seen = np.empty(2 * kernels.DEPTH, np.int64)
         self._amounts = np.empty(5)
+        self._no_money = kernels.new_money(1)  # for streams without columns of amounts
 
     @classmethod
     def folded(
@@ -170,25 +171,35 @@ class FeatureState:
         carried: Doubles,
         values: Floats,
     ) -> None:
-        plan, time = stream.plan, transaction.event_time
-        if len(plan.activity.column):
-            if party.size == len(party.activity.times):
-                party.activity = _grown(party.activity, party.size)
-            declined = int(transaction.outcome == "declined")
-            party.size = kernels.step_activity(
-                plan, party.activity, party.size, rank, time, other, declined, carried, self._seen, values
-            )
-        if len(plan.labels.column) and rank != PAST_ROW:
-            kernels.label_values(plan, party.labels, party.num_labels, time, values)
-        if len(plan.money.column):
-            money, size = party.money.get(transaction.currency) or (kernels.new_money(_ROOM), 0)
-            if size == len(money.times):
-                money = _grown(money, size)
-            scale = 10.0 ** currency_exponent(transaction.currency)
-            size = kernels.step_money(
-                plan, money, size, rank, time, transaction.amount_minor, scale, self._amounts, values
-            )
-            party.money[transaction.currency] = (money, size)
+        if party.size == len(party.activity.times):
+            party.activity = _grown(party.activity, party.size)
+        money, num_money = self._no_money, 0
+        if stream.has_money:
+            money, num_money = party.money.get(transaction.currency) or (kernels.new_money(_ROOM), 0)
+            if num_money == len(money.times):
+                money = _grown(money, num_money)
+        arguments = (
+            *stream.flat_plan,
+            *party.activity,
+            *party.labels,
+            *money,
+            party.size,
+            party.num_labels,
+            num_money,
+            rank,
+            transaction.event_time,
+            other,
+            int(transaction.outcome == "declined"),
+            carried,
+            transaction.amount_minor,
+            10.0 ** currency_exponent(transaction.currency),
+            self._seen,
+            self._amounts,
+            values,
+        )
+        party.size, num_money = kernels.step_party(*arguments)
+        if stream.has_money:
+            party.money[transaction.currency] = (money, num_money)
 
     def _step_lists(
         self,
@@ -292,7 +303,11 @@ class Past:
     def party(self, index: int, key: tuple[int, int]) -> PartyHistory:
         """The history of one party in one stream."""
         stream = self._streams[index]
-        rows = self._rows(index, key)
+        chosen = self._found[stream.role].rows(key)
+        of_labels = self._found_labels[stream.role].rows(key) if stream.has_labels else _NO_LIST
+        if len(chosen) + len(of_labels) == 0:
+            return new_party(stream)
+        rows = self._rows(index, key, chosen, of_labels)
         party = new_party(stream, room=len(rows) + _ROOM)
         if stream.makes_lists or stream.list_width:
             _fill_lists(party, rows)
@@ -300,10 +315,9 @@ class Past:
             _fill(stream, party, rows, self._currencies, self._scale)
         return party
 
-    def _rows(self, index: int, key: tuple[int, int]) -> Rows:
-        """The rows of a stream that are part of a party's history, in order."""
+    def _rows(self, index: int, key: tuple[int, int], chosen: Ints, of_labels: Ints) -> Rows:
+        """The rows of a stream that are part of a party's history, in order, from its transactions and labels."""
         stream = self._streams[index]
-        chosen = self._found[stream.role].rows(key)
         events = self._events.take(chosen)
         brought = None if self._in_of_source is None else self._in_of_source[chosen]
         parts = [
@@ -316,9 +330,8 @@ class Past:
                 out_of_target=brought,  # rows that are scored alone are left out below
             )
         ]
-        if stream.has_labels:
-            chosen = self._found_labels[stream.role].rows(key)
-            parts.append(label_rows(stream, self._labels.take(chosen), self._roles))
+        if len(of_labels):
+            parts.append(label_rows(stream, self._labels.take(of_labels), self._roles))
         rows = Rows.join(parts)
         return rows.take((rows.rank != SCORED_ROW) & (rows.a == key[0]) & (rows.b == key[1])).in_order()
 
