@@ -18,6 +18,7 @@ from ingestion.graph.driver import connect
 from ingestion.graph.open import open_graph_store
 from ingestion.snapshot import Snapshot
 from ingestion.workspace import Workspace
+from tests.integration.conftest import SHORT
 
 pytestmark = [pytest.mark.slow, pytest.mark.neo4j, pytest.mark.spark, pytest.mark.timeout(900)]
 
@@ -28,7 +29,7 @@ def nightly(workspace: Path, bank: Path, **environment: str) -> subprocess.Compl
     command = [sys.executable, "-m", "serving", "nightly", str(bank / "transactions.parquet"), "--mapping", "ringfence"]
     return subprocess.run(
         [*command, "--workspace", str(workspace), "--json"],
-        env=os.environ | environment,
+        env=os.environ | SHORT | environment,
         capture_output=True,
         text=True,
         check=False,
