@@ -190,6 +190,8 @@ def run_b(
     for row in rows.named(only):
         before = ladder.cpu_minutes
         with reported_missing(report, row.name):
+            if row.setting_of and row.setting_of not in settings:
+                raise NotKept(row.setting_of)
             settings[row.name] = settings[row.setting_of] if row.setting_of else ladder.setting(row, earlier)
             if row.name in rows.settings:
                 rows.settings[row.name] = settings[row.name]

@@ -143,16 +143,18 @@ def fit_graph(
     validation: SeedTask | None,
     config: GraphTraining,
     *,
+    fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
 ) -> GraphRun[GraphRow]:
     """Train on `train`; keep the epoch with the best AP on `validation`, or the last one when there is none or it
-    holds too few frauds to tell (`MIN_FRAUDS_TO_STOP`).
+    holds too few frauds to tell (`MIN_FRAUDS_TO_STOP`). Scalers, which no outcome enters, are fitted on the positions
+    `fitted_on`, the training rows if unset: models that share them share the tables of what they read.
 
     A killed run that is called again with the same arguments and `checkpoint` file ends in the same weights.
     """
-    row = graph_row(context, train, config)
+    row = graph_row(context, train, config, fitted_on=fitted_on)
     run = train_row(row, context, train, validation, config, checkpoint=checkpoint, progress=progress, tracker=tracker)
     return graph_run(row, run)
 
@@ -215,12 +217,14 @@ def kept_share(train: SeedTask, config: GraphTraining) -> float:
     return min(1.0, config.negatives * num_frauds / (len(train) - num_frauds))
 
 
-def graph_row(context: GraphContext, train: SeedTask, config: GraphTraining) -> GraphRow:
-    """The row with a fresh network, its scalers fitted on training rows."""
+def graph_row(
+    context: GraphContext, train: SeedTask, config: GraphTraining, *, fitted_on: Ints | None = None
+) -> GraphRow:
+    """The row with a fresh network; see `fit_graph`."""
     graph = context.graph
-    features = graph.features[train.seen(graph)]
+    features = graph.features[train.seen(graph) if fitted_on is None else fitted_on]
     own = train.seeds(graph, np.arange(len(train)))
-    encoder = SeedEncoder.fit(own.features, compress=(False, True))
+    encoder = SeedEncoder.fit(own.features if fitted_on is None else features, compress=(False, True))
     sizes = Sizes(
         num_types=len(graph.types),
         num_roles=len(graph.roles),

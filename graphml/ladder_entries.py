@@ -14,7 +14,7 @@ from graphml.neighbors import NeighborConfig
 from graphml.network_training import fit_network, training_of
 from graphml.own_models import Entry, Maker, OwnModel
 from graphml.scorer import Doubles, Scorer
-from graphml.stacked_row import Network, fit_stacked, stacked_name
+from graphml.stacked_row import Network, fit_stacked, require_frauds, stacked_name
 from graphml.tasks import Task
 from graphml.training import shuffled_name
 from ingestion.artifacts import short_hash
@@ -77,14 +77,16 @@ class StackedModel:
     trees: TreeConfig
     config: GraphTraining
     row: Scorer | None = field(default=None, init=False)
+    jumps: bool = field(default=True, init=False)  # see `graphml.guards`
 
     def fit(self, view: DataView) -> None:
         """See `OwnModel`."""
+        train = _task(view)
+        require_frauds(train)
 
         def fit(task: Task, number: int) -> Network:
-            return fit_network(view.context, task, None, self.config).row
+            return fit_network(view.context, task, None, self.config, fitted_on=train.positions).row
 
-        train = _task(view)
         self.row = fit_stacked(view.context, train, self.trees, fit(train, 0), fit)
 
     def score(self, view: DataView) -> Doubles:
@@ -113,8 +115,8 @@ _OF_TRAINER = ("seed", "learning_rate", "weight_decay")
 def ladder_entries(
     trees: TreeConfig, neighbors: NeighborConfig, networks: Sequence[GraphTraining], *, stack: bool = False
 ) -> tuple[Entry, ...]:
-    """The entries of the ladder in its order; seeds and settings take the place of the configs' own. Of stacked rows
-    settings are the trees' alone."""
+    """The entries of the ladder in its order; seeds and settings take the place of the configs' own. Stacked rows are
+    not tuned: each setting would train their networks anew."""
 
     def logistic(*, seed: int, **setting: Any) -> OwnModel:  # nothing in it is random
         return LogisticModel(**setting)
@@ -153,13 +155,13 @@ def _network_entries(config: GraphTraining, trees: TreeConfig | None) -> list[En
     if trees is not None:
         name = stacked_name(config.network)
         printed = short_hash([name, config.as_dict(), trees.as_dict()])
-        entries.append(Entry(name=name, make=partial(_stacked, config, trees), space=TREE_SPACE, fingerprint=printed))
+        entries.append(Entry(name=name, make=partial(_stacked, config, trees), fingerprint=printed))
     return [*entries, entry(shuffled_name(config.network), edges_shuffled=True)]
 
 
-def _stacked(config: GraphTraining, trees: TreeConfig, *, seed: int, **setting: Any) -> OwnModel:
+def _stacked(config: GraphTraining, trees: TreeConfig, *, seed: int) -> OwnModel:
     trainer = replace(config.trainer, seed=seed)
-    return StackedModel(trees=replace(trees, seed=seed, **setting), config=replace(config, trainer=trainer))
+    return StackedModel(trees=replace(trees, seed=seed), config=replace(config, trainer=trainer))
 
 
 def entries_of(training: Mapping[str, Any]) -> tuple[Entry, ...]:

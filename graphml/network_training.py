@@ -9,6 +9,7 @@ from typing import Any
 from graphml.context import GraphContext
 from graphml.fused_row import FusedRow
 from graphml.fused_training import KINDS, FusedTraining, fit_fused
+from graphml.graph import Ints
 from graphml.graph_row import GraphRow
 from graphml.graph_training import GraphRun, GraphTraining, Progress, fit_graph
 from graphml.losses import Loss
@@ -36,12 +37,18 @@ def fit_network(
     validation: Task | None,
     config: GraphTraining,
     *,
+    fitted_on: Ints | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     tracker: Tracker | None = None,
 ) -> GraphRun[GraphRow] | GraphRun[FusedRow]:
     """See `graphml.graph_training.fit_graph` and `graphml.fused_training.fit_fused`."""
-    kept: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress, "tracker": tracker}
+    kept: dict[str, Any] = {
+        "fitted_on": fitted_on,
+        "checkpoint": checkpoint,
+        "progress": progress,
+        "tracker": tracker,
+    }
     if isinstance(config, FusedTraining):
         return fit_fused(context, train, config, validation=validation, **kept)
     return fit_graph(context, train, validation, config, **kept)

@@ -1,8 +1,9 @@
 """Trees on top of a network: XGBoost on a seed's features and on what a network says of it.
 
-Trees learn from out-of-fold logits (`graphml.stacking`): folds are blocks of time, so that a case of many parties stays
-in one. What is scored later has the logit of the network that learned from all training rows (Wolpert, Stacked
-Generalization, 1992), so a stacked row costs no more online than its network and trees.
+Trees learn from out-of-fold logits (`graphml.stacking`): folds are blocks of time with as many frauds each, so that a
+case of many parties stays in one unless a bound cuts it. What is scored later has the logit of the network that learned
+from all training rows (Wolpert, Stacked Generalization, 1992), so a stacked row costs no more online than its network
+and trees. A logit that differs in its last bits may fall on the other side of a split, and the score then jumps.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from graphml.fused_row import FusedRow
 from graphml.graph import Floats, Seeds
 from graphml.graph_row import GraphRow
 from graphml.scorer import Doubles
-from graphml.stacking import out_of_fold, time_folds
+from graphml.stacking import fraud_folds, out_of_fold
 from graphml.tasks import Task
 
 NUM_FOLDS = 4
@@ -85,16 +86,20 @@ def fit_stacked(
 ) -> StackedRow:
     """`fit(task, number)` trains a network of the kind of `network` on the rows outside of fold `number`.
 
-    Raises `TooLittleData` when the frauds do not suffice for every fold to have some outside of it and inside.
+    See `require_frauds`.
     """
-    fold = time_folds(len(train), num_folds=min(NUM_FOLDS, len(train)))
-    counts = np.bincount(fold, weights=train.is_fraud, minlength=NUM_FOLDS)
-    if not counts.all():
-        raise TooLittleData(
-            f"{int(train.is_fraud.sum())} training frauds, {counts.astype(int).tolist()} in four blocks of time: "
-            f"{stacked_name(network.name)} needs some in each.",
-            remedy="Train without stack ([train] stack, --stack), or on a longer snapshot.",
-        )
-    found = out_of_fold(context, train, fold, fit)
+    require_frauds(train)
+    found = out_of_fold(context, train, fraud_folds(train.is_fraud, num_folds=NUM_FOLDS), fit)
     inputs = with_logit(context.graph.seeds(train.positions), found.logits)
     return StackedRow(booster=grow(inputs, train.is_fraud, trees), network=network)
+
+
+def require_frauds(train: Task) -> None:
+    """Raise `TooLittleData` when there are fewer frauds than folds: ask before networks are trained."""
+    num = int(train.is_fraud.sum())
+    if num < NUM_FOLDS:
+        raise TooLittleData(
+            f"Trees on a network are grown on {NUM_FOLDS} blocks of time with a fraud each; there are {num} among "
+            f"{len(train):,} training rows.",
+            remedy="Take a longer training window, or a model without stack ([train] stack, --stack).",
+        )

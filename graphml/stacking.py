@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphml.context import GraphContext
 from graphml.graph import Ints, Seeds
@@ -58,6 +59,19 @@ def time_folds(num_rows: int, *, num_folds: int) -> Ints:
     if num_rows < num_folds:
         raise ValueError(f"{num_rows} rows cannot fill {num_folds} folds; take fewer folds or more rows.")
     return np.arange(num_rows) * num_folds // num_rows
+
+
+def fraud_folds(is_fraud: NDArray[np.bool_], *, num_folds: int) -> Ints:
+    """As `time_folds`, blocks equal in frauds instead of rows: each holds one at least.
+
+    >>> fraud_folds(np.array([False, True, False, True, False]), num_folds=2).tolist()
+    [0, 0, 1, 1, 1]
+    """
+    num = int(is_fraud.sum())
+    if num < num_folds:
+        raise ValueError(f"{num} frauds cannot fill {num_folds} folds; take fewer folds or more rows.")
+    before: Ints = np.cumsum(is_fraud) - is_fraud
+    return np.minimum(before * num_folds // num, num_folds - 1).astype(np.int64)
 
 
 def out_of_fold(context: GraphContext, train: Task, fold: Ints, fit: Callable[[Task, int], Scorer]) -> OutOfFold:

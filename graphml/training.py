@@ -39,7 +39,7 @@ from graphml.prepared import FittedRow, Prepared, Progress, Tracking
 from graphml.rewire import rewire
 from graphml.run_config import TrainConfig
 from graphml.scorer import Scorer
-from graphml.stacked_row import Network, StackedRow, fit_stacked
+from graphml.stacked_row import Network, StackedRow, fit_stacked, require_frauds
 from graphml.stored_graph import stored_graph
 from graphml.tasks import Task, Tasks, Windows, plan_windows
 from ingestion.artifacts import publish, short_hash, staging, verify
@@ -77,7 +77,8 @@ def train(
 
     A killed run goes on at its last checkpoint; with dropout, when it has as many processes as before. `progress(stage,
     fraction)` is called as work goes on. Under `torchrun` all processes call this alike: they train the networks
-    together, the first one does everything else. Raises `TooLittleData` (exit 3) when the snapshot is too short.
+    together, and each for itself the trees on them (`stack`); the first one does everything else. Raises
+    `TooLittleData` (exit 3) when the snapshot is too short.
     """
     config = TrainConfig.of(settings, snapshot, seed=seed)
     model_id = model_id_of(snapshot.id, config, processes=world_size())
@@ -177,6 +178,8 @@ def _prepare(
         test_days=config.test_days,
     )
     tasks = Tasks.of(context.graph, windows, delay_days=delay_days, not_for_training=snapshot.not_for_training)
+    if config.stack:
+        require_frauds(tasks.train)
     amount, unit = window_amounts(
         snapshot.feature_arrays, tasks.test.positions, base=snapshot.manifest.get("base_currency")
     )
@@ -277,7 +280,7 @@ def _stack(prepared: Prepared, config: GraphTraining, network: Network) -> Stack
 
     def fit(task: Task, number: int) -> Network:
         stage = f"{config.network}_without_{number}"
-        return _fit_network(prepared, prepared.context, config, stage, train=task, stops=False).row
+        return _fit_network(prepared, prepared.context, config, stage, train=task).row
 
     return fit_stacked(prepared.context, prepared.tasks.train, prepared.config.trees, network, fit)
 
@@ -294,14 +297,14 @@ def _fit_network(
     stage: str,
     *,
     train: Task | None = None,
-    stops: bool = True,
 ) -> NetworkRun:
-    """On all training rows, or some of them; `stops` early by validation, where that can tell."""
+    """On all training rows, or some of them."""
     return fit_network(
         context,
-        train or prepared.tasks.train,
-        prepared.tasks.validation if stops else None,
+        prepared.tasks.train if train is None else train,
+        prepared.tasks.validation,
         config,
+        fitted_on=prepared.tasks.train.positions,
         checkpoint=prepared.checkpoints / f"{stage}.safetensors",
         progress=lambda _, fraction: prepared.progress(stage, fraction),
         tracker=None if prepared.tracking is None else prepared.tracking.tracker(stage),

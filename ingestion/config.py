@@ -73,7 +73,9 @@ class TrainSettings(_Section):
     tracking: bool = Field(True, description="Record trainings in the workspace's mlflow.db")
     epochs: int = Field(8, ge=1, description="At most so many passes; training stops early")
     seeds_per_epoch: int = Field(
-        8_192, ge=128, description="About so many transactions a pass: the frauds as often as fit, others beside them"
+        8_192,
+        ge=128,
+        description="About so many transactions an epoch: all frauds as often as fit, at least once, and others",
     )
     fanouts: tuple[Fanout, Fanout] = Field(
         (16, 8),

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
 from graphml.nn.sequences import Band, Sequences, gap_hours
 from graphml.torch_first import torch
@@ -184,8 +184,8 @@ class EventTransformer(nn.Module):
         return result
 
     def at(self, x_LH: torch.Tensor, sequences: Sequences, row_D: torch.Tensor) -> torch.Tensor:
-        """`forward` of the events `row_D` (D,), to rounding, (D, H): the last block is asked for nothing else, and that
-        is most of it where a seed a window is all that is wanted."""
+        """`forward` of the events `row_D` (D,), to rounding, (D, H): of the other events the last block computes keys
+        and values alone."""
         if self.config.both_ways:
             return self(x_LH, sequences).index_select(0, row_D)
         *before, last = self.blocks
@@ -196,7 +196,8 @@ class EventTransformer(nn.Module):
                 x_LH = block(x_LH, band)
         row_DW, filled_DW = self._behind(sequences, row_D, 1)
         hours_DW = gap_hours(sequences.time_L[row_D, None], sequences.time_L[row_DW])[:, 0]
-        _, key, value = last.attention.projected(last.attention_norm(x_LH)).chunk(3, dim=1)
+        weight = last.attention.projected.weight[self.config.width :]
+        key, value = linear(last.attention_norm(x_LH), weight).chunk(2, dim=1)
         keys_DWH, values_DWH = (x.index_select(0, row_DW.flatten()).unflatten(0, row_DW.shape) for x in (key, value))
         x_DH = x_LH.index_select(0, row_D)
         state_DH, _, _ = last.step(x_DH, keys_DWH, values_DWH, with_itself(filled_DW, hours_DW))
