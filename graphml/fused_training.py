@@ -53,7 +53,7 @@ class FusedTraining(GraphTraining):
     network: str = "fused"
     columns: tuple[int, ...] = ()
     tabular: tuple[int, ...] = ()
-    fanouts: tuple[int, int] = (10, 16)
+    fanouts: tuple[int, int] = (4, 64)
     width: int = 32
     dropout: float = 0.1
     num_blocks: int = 2
