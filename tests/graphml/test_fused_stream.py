@@ -57,7 +57,7 @@ def stream_of(row: FusedRow, begin: int, steps: Steps | None = None, graph: Tran
     labels = labels_of(graph)
     known = labels.known_at <= (graph.available_at[begin - 1] if begin else -1)
     before = LabelEvents(**{name: column[known] for name, column in vars(labels).items()})
-    return FusedStream.begin(row, GrowingContext(graph, before, up_to=begin, depth=16), steps=steps)
+    return FusedStream.begin(row, GrowingContext(graph, before, up_to=begin, depth=64), steps=steps)
 
 
 def replay(
@@ -164,11 +164,11 @@ def test_an_encoder_cannot_be_streamed() -> None:
     task = Task(positions=POSITIONS, is_fraud=POSITIONS % 3 == 0)
     row = fused_row(GraphContext(GRAPH), task, encoder)
     with pytest.raises(ValueError, match="no memory"):
-        FusedStream.begin(row, GrowingContext(GRAPH, labels_of(GRAPH), up_to=0, depth=16))
+        FusedStream.begin(row, GrowingContext(GRAPH, labels_of(GRAPH), up_to=0, depth=64))
 
 
 def test_a_growing_graph_keeps_no_log() -> None:
-    context = GrowingContext(GRAPH, labels_of(GRAPH), up_to=200, depth=16)
+    context = GrowingContext(GRAPH, labels_of(GRAPH), up_to=200, depth=64)
     with pytest.raises(NotImplementedError, match="stream"):
         context.events()
     assert context.past().graph is GRAPH
@@ -200,7 +200,7 @@ def test_a_context_that_keeps_too_little_or_has_grown_is_refused() -> None:
     nothing = LabelEvents(**{name: column[:0] for name, column in vars(labels_of(GRAPH)).items()})
     with pytest.raises(ValueError, match="keeps 4 a party"):
         FusedStream.begin(fitted("fused"), GrowingContext(GRAPH, nothing, up_to=100, depth=4))
-    grown = GrowingContext(GRAPH, nothing, up_to=100, depth=16)
+    grown = GrowingContext(GRAPH, nothing, up_to=100, depth=64)
     grown.add_transaction(
         entity=GRAPH.entity[100],
         event_time=int(GRAPH.event_time[100]),
