@@ -24,6 +24,7 @@ from graphml.errors import TooLittleData
 from graphml.evaluation import Ranking
 from graphml.graph import Ints, TransactionGraph
 from graphml.label_table import dealt_out, features_under, labels_of, rebuilt
+from graphml.ladder_entries import StackedModel
 from graphml.own_models import Doubles, Entry, OwnModel, scored
 from graphml.prequential import Progress
 from graphml.rewire import rewire
@@ -34,8 +35,8 @@ from ingestion.snapshot import Snapshot
 FUTURE, OWN_OUTCOME, LABEL_SHUFFLE = "future", "own outcome", "label shuffle"
 #: Deleted rows change the shapes of batches, and so the rounding.
 TOLERANCE = 1e-6
-#: A model may say that its scores jump (`jumps`), as those of trees on a network's logit: the rounding then takes a few
-#: across a split. So large a share may, of what is deleted; what is altered must stay to the bit.
+#: Scores of trees on a network's logit jump: the rounding takes a few across a split. So large a share may, of what is
+#: deleted; what is altered must stay to the bit.
 _JUMPING_SHARE = 1e-3
 _ROWS_ASKED, _OUTCOMES = 1_000, 12
 #: Moments behind which the future is another one, so many of them right behind a fraud, where a look ahead would pay;
@@ -69,7 +70,7 @@ def check_future(
 ) -> Finding:
     """Scores of a fitted model on rows of a task against those when what comes after some moments is another one."""
     asked, last_of_moments = _asked_before_moments(task)
-    may_jump = _JUMPING_SHARE if getattr(model, "jumps", False) else 0.0
+    may_jump = _JUMPING_SHARE if isinstance(model, StackedModel) else 0.0
     before = scored(name, model, data.to_probe(asked))
     again = scored(name, model, data.to_probe(asked))
     if again.tobytes() != before.tobytes():

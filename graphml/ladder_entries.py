@@ -77,7 +77,6 @@ class StackedModel:
     trees: TreeConfig
     config: GraphTraining
     row: Scorer | None = field(default=None, init=False)
-    jumps: bool = field(default=True, init=False)  # see `graphml.guards`
 
     def fit(self, view: DataView) -> None:
         """See `OwnModel`."""
